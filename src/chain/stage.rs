@@ -1,0 +1,74 @@
+//! The contract of a stage. It follows the milter's events, since that is how the field thinks.
+use super::{Decision, Finding, Verdict};
+use crate::message::{Client, Edit, HeaderBlock, Message};
+use crate::smtp::{Mail, Recipient};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Why a stage has no answer. What that means is configured (`on_error`), never decided by the
+/// stage.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error("no answer in time")]
+    Late,
+    #[error("panicked")]
+    Panicked,
+    #[error("{0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a stage says at the end of a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub verdict: Verdict,
+    pub findings: Vec<Finding>,
+    /// Only from a stage that [`may edit`](Stage::may_edit); anybody else's are dropped and logged.
+    pub edits: Vec<Edit>,
+}
+
+/// A configured stage, shared by all sessions.
+#[async_trait]
+pub trait Stage: Send + Sync {
+    /// Whether it may ask for edits; one that may closes its segment of the chain.
+    fn may_edit(&self) -> bool {
+        false
+    }
+    /// Starts watching one session.
+    async fn begin(&self, client: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError>;
+}
+
+/// One stage watching one session; events come in SMTP order, every one optional. After an error
+/// or a missed deadline it is dropped, never called again in that session.
+#[async_trait]
+pub trait Inspection: Send {
+    /// At connect; TLS and HELO are not known yet.
+    async fn connect(&mut self, _client: &Arc<Client>) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    /// `client.hello` is what was said.
+    async fn hello(&mut self, _client: &Arc<Client>) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    /// A transaction begins; `client.account` is known if it ever will be.
+    async fn mail(&mut self, _client: &Arc<Client>, _mail: &Mail) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    async fn recipient(&mut self, _recipient: &Recipient) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    /// The header section is complete; the body follows.
+    async fn headers(&mut self, _headers: &HeaderBlock) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    /// A piece of the body while it arrives.
+    async fn body(&mut self, _chunk: &Bytes) -> Result<Decision, StageError> {
+        Ok(Decision::Go)
+    }
+    /// The whole message, readable from its start.
+    async fn end_of_message(&mut self, _message: &Message) -> Result<Report, StageError> {
+        Ok(Report::default())
+    }
+    /// The transaction is over without a message (RSET, a refusal, a lost connection).
+    fn abort(&mut self) {}
+}

@@ -1,0 +1,1 @@
+//! One SMTP session as the server sees it.

@@ -1,0 +1,1 @@
+//! The stages there are. To add one: a file, and its line in [`KINDS`].

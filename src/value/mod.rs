@@ -1,0 +1,14 @@
+//! Units and names, parsed once, where they come in.
+//!
+//! A leaf: it names no other module of this crate.
+
+mod duration;
+mod id;
+pub mod settings;
+mod size;
+mod time;
+
+pub use duration::parse_duration;
+pub use id::Id;
+pub use size::ByteSize;
+pub use time::{rfc3339, rfc5322};

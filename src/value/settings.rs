@@ -1,0 +1,378 @@
+//! Reads settings out of TOML so that every mistake is found at once, each with its place.
+//!
+//! serde stops at the first error; an administrator who is told of one mistake a run does not get
+//! home. Each module reads its own [`Section`], and what a section was not asked for is an unknown
+//! key, answered with the nearest known one.
+use super::{ByteSize, parse_duration};
+use std::{cell::RefCell, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// A mistake and its place in the text, in octets from its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub span: Range<usize>,
+    /// One sentence: what is wrong and what would be right.
+    pub text: String,
+}
+
+/// All mistakes found so far; clones share.
+#[derive(Debug, Clone, Default)]
+pub struct Problems(Rc<RefCell<Vec<Problem>>>);
+
+impl Problems {
+    pub fn add(&self, span: Range<usize>, text: impl Into<String>) {
+        self.0.borrow_mut().push(Problem { span, text: text.into() });
+    }
+    /// In the order of the text.
+    #[must_use]
+    pub fn take(&self) -> Vec<Problem> {
+        let mut all = std::mem::take(&mut *self.0.borrow_mut());
+        all.sort_by_key(|problem| problem.span.start);
+        all
+    }
+}
+
+/// A table being read. Dropping it reports the keys nobody asked for.
+#[derive(Debug)]
+pub struct Section<'a> {
+    /// Where it stands: `upstream.default`; empty for the root.
+    name: String,
+    span: Range<usize>,
+    table: Option<&'a DeTable<'a>>,
+    asked: Vec<&'static str>,
+    problems: Problems,
+}
+
+/// Something a value can be read as.
+pub trait Setting: Sized {
+    /// For messages: `a size such as "50MiB"`.
+    const EXPECTED: &'static str;
+    /// # Errors
+    /// What is wrong, where [`EXPECTED`](Self::EXPECTED) alone does not say it.
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>>;
+}
+
+/// A value with its place, for checks that need other settings as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    pub value: T,
+    pub span: Range<usize>,
+}
+
+impl<'a> Section<'a> {
+    /// The root table of a document.
+    #[must_use]
+    pub fn root(table: &'a Spanned<DeTable<'a>>, problems: Problems) -> Self {
+        Self { name: String::new(), span: 0..0, table: Some(table.get_ref()), asked: Vec::new(), problems }
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        let value = self.table?.get(key)?;
+        Some((value.get_ref(), value.span()))
+    }
+
+    /// The setting `key` and its place; `None` where it is absent, or wrong and reported.
+    pub fn take_placed<T: Setting>(&mut self, key: &'static str) -> Option<Placed<T>> {
+        let (value, span) = self.get(key)?;
+        match T::read(value) {
+            Ok(value) => Some(Placed { value, span }),
+            Err(why) => {
+                let why = why.unwrap_or_else(|| format!("expected {}", T::EXPECTED));
+                self.problems.add(span, format!("`{}`: {why}", self.path(key)));
+                None
+            }
+        }
+    }
+
+    /// The setting `key`; `None` where it is absent, or wrong and reported.
+    pub fn take<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        self.take_placed(key).map(|placed| placed.value)
+    }
+
+    /// The setting `key`, or `default` where it is absent.
+    pub fn take_or<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+        self.take(key).unwrap_or(default)
+    }
+
+    /// The setting `key`; its absence is a mistake.
+    pub fn require<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        if self.get(key).is_none() {
+            self.complain(format!("`{}` is missing: expected {}", self.path(key), T::EXPECTED));
+        }
+        self.take(key)
+    }
+
+    /// One of a closed set of words.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], default: T) -> T {
+        let Some(Placed { value, span }) = self.take_placed::<String>(key) else { return default };
+        if let Some((_, choice)) = words.iter().find(|(word, _)| *word == value) {
+            return *choice;
+        }
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.problems.add(span, format!("`{}`: `{value}` is none of {}", self.path(key), known.join(", ")));
+        default
+    }
+
+    /// The table `[key]`; an empty one where it is absent, so that defaults have one place.
+    #[must_use]
+    pub fn section(&mut self, key: &'static str) -> Self {
+        let (table, span) = match self.get(key) {
+            Some((DeValue::Table(table), span)) => (Some(table), span),
+            Some((_, span)) => {
+                self.problems.add(span.clone(), format!("`{}`: expected a table, written `[{}]`", self.path(key), self.path(key)));
+                (None, span)
+            }
+            None => (None, self.span.clone()),
+        };
+        Self { name: self.path(key), span, table, asked: Vec::new(), problems: self.problems.clone() }
+    }
+
+    /// Whether `key` is there at all.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The tables `[[key]]`, in order.
+    pub fn sections(&mut self, key: &'static str) -> Vec<Self> {
+        let name = self.path(key);
+        let Some((value, span)) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(array) = value else {
+            self.problems.add(span, format!("`{name}`: expected tables, each written `[[{name}]]`"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for item in array.iter() {
+            match item.get_ref() {
+                DeValue::Table(table) => all.push(Self {
+                    name: name.clone(),
+                    span: item.span(),
+                    table: Some(table),
+                    asked: Vec::new(),
+                    problems: self.problems.clone(),
+                }),
+                _ => self.problems.add(item.span(), format!("`{name}`: expected a table, written `[[{name}]]`")),
+            }
+        }
+        all
+    }
+
+    /// The tables `[key.NAME]` with their names and the places of those.
+    pub fn named_sections(&mut self, key: &'static str) -> Vec<(Placed<Box<str>>, Self)> {
+        let path = self.path(key);
+        let Some((value, span)) = self.get(key) else { return Vec::new() };
+        let DeValue::Table(tables) = value else {
+            self.problems.add(span, format!("`{path}`: expected tables, each written `[{path}.NAME]`"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for (name, item) in tables.iter() {
+            let text: Box<str> = name.get_ref().as_ref().into();
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    let section = Self {
+                        name: format!("{path}.{text}"),
+                        span: name.span(),
+                        table: Some(table),
+                        asked: Vec::new(),
+                        problems: self.problems.clone(),
+                    };
+                    all.push((Placed { value: text, span: name.span() }, section));
+                }
+                _ => self.problems.add(item.span(), format!("`{path}.{text}`: expected a table, written `[{path}.{text}]`")),
+            }
+        }
+        all
+    }
+
+    /// The full name of `key` in this section.
+    #[must_use]
+    pub fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// Where the section stands.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// A mistake of the section as a whole.
+    pub fn complain(&self, text: impl Into<String>) {
+        self.problems.add(self.span.clone(), text);
+    }
+
+    /// A mistake at a place of its own.
+    pub fn complain_at(&self, span: Range<usize>, text: impl Into<String>) {
+        self.problems.add(span, text);
+    }
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        let Some(table) = self.table else { return };
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if self.asked.contains(&name) {
+                continue;
+            }
+            let hint = nearest(name, &self.asked)
+                .map_or_else(|| format!("known here: {}", self.asked.join(", ")), |near| format!("did you mean `{near}`?"));
+            self.problems.add(key.span(), format!("unknown key `{}`; {hint}", self.path(name)));
+        }
+    }
+}
+
+/// The known word that is fewest edits away, if it is near enough to have been meant.
+#[must_use]
+pub fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+    let (near, distance) = known.iter().map(|k| (*k, distance(word, k))).min_by_key(|(_, d)| *d)?;
+    (distance <= word.chars().count().max(3) / 3).then_some(near)
+}
+
+/// Levenshtein's.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(left);
+        for (y, up) in b.iter().zip(row.iter().skip(1)) {
+            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(up + 1);
+            diagonal = *up;
+            left = best;
+            next.push(best);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+impl Setting for String {
+    const EXPECTED: &'static str = "a text in quotes";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        value.as_str().map(Self::from).ok_or(None)
+    }
+}
+impl Setting for Box<str> {
+    const EXPECTED: &'static str = String::EXPECTED;
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        String::read(value).map(Into::into)
+    }
+}
+impl Setting for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        value.as_bool().ok_or(None)
+    }
+}
+impl Setting for u64 {
+    const EXPECTED: &'static str = "a whole number, not negative";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let DeValue::Integer(integer) = value else { return Err(None) };
+        Self::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| None)
+    }
+}
+impl Setting for u32 {
+    const EXPECTED: &'static str = "a whole number, not negative, below 4294967296";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        u64::read(value)?.try_into().map_err(|_| None)
+    }
+}
+impl Setting for usize {
+    const EXPECTED: &'static str = u64::EXPECTED;
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        u64::read(value)?.try_into().map_err(|_| None)
+    }
+}
+impl Setting for Duration {
+    const EXPECTED: &'static str = "a duration such as \"500ms\", \"10s\" or \"5m\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        parse_duration(value.as_str().ok_or(None)?).map_err(Some)
+    }
+}
+impl Setting for ByteSize {
+    const EXPECTED: &'static str = "a size such as \"64KiB\", \"50MiB\" or \"8GiB\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        value.as_str().ok_or(None)?.parse().map_err(Some)
+    }
+}
+impl Setting for PathBuf {
+    const EXPECTED: &'static str = "a path in quotes";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        match value.as_str() {
+            Some("") | None => Err(None),
+            Some(path) => Ok(path.into()),
+        }
+    }
+}
+impl Setting for SocketAddr {
+    const EXPECTED: &'static str = "an address and port such as \"127.0.0.1:25\" or \"[::1]:25\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let text = value.as_str().ok_or(None)?;
+        text.parse().map_err(|_| Some(format!("`{text}` is not {}", Self::EXPECTED)))
+    }
+}
+impl Setting for ipnet::IpNet {
+    const EXPECTED: &'static str = "a network such as \"10.0.0.0/8\", \"192.0.2.1\" or \"2001:db8::/32\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let text = value.as_str().ok_or(None)?;
+        let alone = text.parse().map(|address: std::net::IpAddr| Self::from(address));
+        text.parse().or(alone).map_err(|_| Some(format!("`{text}` is not {}", Self::EXPECTED)))
+    }
+}
+impl<T: Setting> Setting for Vec<T> {
+    const EXPECTED: &'static str = "a list in square brackets";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let DeValue::Array(array) = value else { return Err(None) };
+        array
+            .iter()
+            .map(|item| {
+                T::read(item.get_ref())
+                    .map_err(|why| Some(why.unwrap_or_else(|| format!("expected a list of which each is {}", T::EXPECTED))))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, with: impl FnOnce(&mut Section<'_>)) -> Vec<(String, String)> {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        assert!(errors.is_empty(), "{errors:?}");
+        let problems = Problems::default();
+        with(&mut Section::root(&table, problems.clone()));
+        problems.take().into_iter().map(|p| (text[p.span].to_owned(), p.text)).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_found_and_has_its_place() {
+        let found = read("size = 5\nconections = 1\n[a]\nwait = \"5x\"\nmode = \"maybe\"\n", |root| {
+            assert_eq!(root.take::<ByteSize>("size"), None);
+            assert_eq!(root.take::<u64>("connections"), None);
+            let mut a = root.section("a");
+            assert_eq!(a.take::<Duration>("wait"), None);
+            assert!(a.choice("mode", &[("on", true), ("off", false)], true));
+            assert_eq!(a.require::<PathBuf>("path"), None);
+        });
+        let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
+        assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
+        assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn the_nearest_word_is_offered_only_where_it_is_near() {
+        assert_eq!(nearest("adress", &["address", "name"]), Some("address"));
+        assert_eq!(nearest("colour", &["address", "name"]), None);
+    }
+}
