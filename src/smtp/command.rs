@@ -141,7 +141,8 @@ fn bdat(rest: &[u8]) -> Result<Command, Mistake> {
 fn auth(rest: &[u8]) -> Result<Command, Mistake> {
     const WRONG: Mistake = Mistake::Syntax("AUTH mechanism [initial response]");
     let mut words = text(rest)?.split_ascii_whitespace();
-    let is_mechanism = |word: &&str| word.len() <= 20 && word.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+    let is_mechanism =
+        |word: &&str| word.len() <= 20 && word.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
     let mechanism = words.next().filter(is_mechanism).ok_or(WRONG)?;
     let is_base64 = |word: &str| word.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'='));
     let initial = match words.next() {

@@ -140,7 +140,10 @@ fn is_atext(c: char) -> bool {
 /// UTF8-non-ascii (RFC 6531 §3.3) that has one reading only: no control, no blank, nothing that
 /// normalisation turns into ASCII (full-width forms), no full stop of another script.
 fn is_letter(c: char) -> bool {
-    !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !matches!(c, '\u{3002}' | '\u{ff00}'..='\u{ff65}' | '\u{2024}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    !c.is_ascii()
+        && !c.is_control()
+        && !c.is_whitespace()
+        && !matches!(c, '\u{3002}' | '\u{ff00}'..='\u{ff65}' | '\u{2024}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A domain in the wide sense of [`Domain::parse`]; with U-labels where `utf8`.

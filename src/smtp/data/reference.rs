@@ -4,24 +4,24 @@
 
 /// What a message is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    pub text: Vec<u8>,
-    pub look_alike: bool,
-    pub bare_lf: bool,
-    pub bare_cr: bool,
-    pub nul: bool,
-    pub leading_dot: bool,
+pub(crate) struct Reading {
+    pub(crate) text: Vec<u8>,
+    pub(crate) look_alike: bool,
+    pub(crate) bare_lf: bool,
+    pub(crate) bare_cr: bool,
+    pub(crate) nul: bool,
+    pub(crate) leading_dot: bool,
 }
 
 /// Reads DATA from behind the `354`: the message, and what follows it. `None` where it does not end.
-pub fn data(wire: &[u8]) -> Option<(Reading, &[u8])> {
+pub(crate) fn data(wire: &[u8]) -> Option<(Reading, &[u8])> {
     let whole = [b"\r\n", wire].concat();
     let end = whole.windows(5).position(|octets| octets == b"\r\n.\r\n")?;
     Some((read(&whole[..end + 2], true), &wire[end + 3..]))
 }
 
 /// Reads the content of all chunks of a message.
-pub fn chunks(content: &[u8], binary: bool) -> Reading {
+pub(crate) fn chunks(content: &[u8], binary: bool) -> Reading {
     let reading = read(&[b"\r\n", content].concat(), false);
     match binary {
         false => reading,

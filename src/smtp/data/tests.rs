@@ -98,16 +98,42 @@ fn the_end_of_data() {
     check(b"..\r\n..a\r\n...\r\n.\r\n", b".\r\n.a\r\n..\r\n", CLEAN, b"", "dot-stuffing");
     check(b". \r\n.\t\r\n.\r\n", b" \r\n\t\r\n", CLEAN, b"", "a blank is an octet like any other");
     check(b"a \t\r\n.\r\n", b"a \t\r\n", CLEAN, b"", "no trailing blank is lost");
-    check(b"\xff\xc2\x85.\xe2\x80\xa8.\x0b.\x0c.\x1c.\x8d\x8a\r\n.\r\n", b"\xff\xc2\x85.\xe2\x80\xa8.\x0b.\x0c.\x1c.\x8d\x8a\r\n", CLEAN, b"", "NEL, LS, VT, FF, FS and high-bit CR LF end no line");
+    check(
+        b"\xff\xc2\x85.\xe2\x80\xa8.\x0b.\x0c.\x1c.\x8d\x8a\r\n.\r\n",
+        b"\xff\xc2\x85.\xe2\x80\xa8.\x0b.\x0c.\x1c.\x8d\x8a\r\n",
+        CLEAN,
+        b"",
+        "NEL, LS, VT, FF, FS and high-bit CR LF end no line",
+    );
     check("\u{ff0e}\r\n.\r\n".as_bytes(), "\u{ff0e}\r\n".as_bytes(), CLEAN, b"", "a full-width dot is none");
-    check(b"a\r\r\n.\r\nQUIT\r\n", b"a\r\n\r\n", &["CR"], b"QUIT\r\n", "the five octets are there: the end, as go-smtp's copy of net/textproto has it not");
+    check(
+        b"a\r\r\n.\r\nQUIT\r\n",
+        b"a\r\n\r\n",
+        &["CR"],
+        b"QUIT\r\n",
+        "the five octets are there: the end, as go-smtp's copy of net/textproto has it not",
+    );
     check(b"a\n\r\n.\r\n", b"a\r\n\r\n", &["LF"], b"", "the same with LF");
     check(b"\0\r\n.\r\n", b"\r\n", &["NUL"], b"", "a NUL in the line before");
 }
 
 #[test]
 fn what_is_not_an_end() {
-    for octets in ["a\r\n.", "a\r\n.\r", "a\n.\r\n", "a\r\n.\n", "\n.\r\n", "\r\n..\r\n", ".a\r\n", "a.\r\n", ".\0\r\n", "\0.\r\n", ".\r\0\n", ".\r\r\n", "\r.\r\n"] {
+    for octets in [
+        "a\r\n.",
+        "a\r\n.\r",
+        "a\n.\r\n",
+        "a\r\n.\n",
+        "\n.\r\n",
+        "\r\n..\r\n",
+        ".a\r\n",
+        "a.\r\n",
+        ".\0\r\n",
+        "\0.\r\n",
+        ".\r\0\n",
+        ".\r\r\n",
+        "\r.\r\n",
+    ] {
         for cuts in every_cut(octets.len()) {
             assert_eq!(decode(octets.as_bytes(), &cuts), None, "{octets:?}");
         }
@@ -119,19 +145,45 @@ fn what_is_not_an_end() {
 #[test]
 fn look_alikes() {
     let breaks = [
-        "\r\n", "\n", "\r", "\n\r", "\r\r\n", "\r\r", "\n\n", "\r\0\n", "\0\r\n", "\r\n\0", "\n\0", "\0\n", "\r\0", "\0\r", "\0\n\0", "\r\n\0\r\n", "\r\n\r", "\n\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "\n\r",
+        "\r\r\n",
+        "\r\r",
+        "\n\n",
+        "\r\0\n",
+        "\0\r\n",
+        "\r\n\0",
+        "\n\0",
+        "\0\n",
+        "\r\0",
+        "\0\r",
+        "\0\n\0",
+        "\r\n\0\r\n",
+        "\r\n\r",
+        "\n\r\n",
     ];
     let dots = [".", "\0.", ".\0", "\0.\0"];
     for before in breaks {
         for dot in dots {
             for after in breaks {
                 let exact = before.ends_with("\r\n") && dot == "." && after.starts_with("\r\n");
-                for wire in [format!("a{before}{dot}{after}RSET\r\n.\r\n"), format!("a{before}.{dot}{after}RSET\r\n.\r\n"), format!("{dot}{after}RSET\r\n.\r\n")] {
+                for wire in [
+                    format!("a{before}{dot}{after}RSET\r\n.\r\n"),
+                    format!("a{before}.{dot}{after}RSET\r\n.\r\n"),
+                    format!("{dot}{after}RSET\r\n.\r\n"),
+                ] {
                     let exact = exact || (wire.starts_with('.') && dot == "." && after.starts_with("\r\n"));
                     let wire = wire.as_bytes();
                     for cuts in every_cut(wire.len()) {
                         let (reading, left) = decode(wire, &cuts).unwrap();
-                        assert_eq!((&reading, &left[..]), (&reference::data(wire).unwrap().0, reference::data(wire).unwrap().1), "{} cut at {cuts:?}", shown(wire));
+                        assert_eq!(
+                            (&reading, &left[..]),
+                            (&reference::data(wire).unwrap().0, reference::data(wire).unwrap().1),
+                            "{} cut at {cuts:?}",
+                            shown(wire)
+                        );
                         assert_eq!(reading.look_alike, !exact, "{} cut at {cuts:?}", shown(wire));
                         assert!(exact || left.is_empty(), "{} ended early", shown(wire));
                     }
@@ -144,7 +196,12 @@ fn look_alikes() {
                         let reading = decode_chunks(content, chunks, cuts, false);
                         assert_eq!(reading, reference::chunks(content, false), "{} in chunks that end at {chunks:?}", shown(content));
                         assert_eq!(reading.look_alike, !exact, "{} in chunks that end at {chunks:?}", shown(content));
-                        assert_eq!(decode_chunks(content, chunks, cuts, true), reference::chunks(content, true), "{} as BINARYMIME", shown(content));
+                        assert_eq!(
+                            decode_chunks(content, chunks, cuts, true),
+                            reference::chunks(content, true),
+                            "{} as BINARYMIME",
+                            shown(content)
+                        );
                     }
                 }
             }
@@ -155,13 +212,31 @@ fn look_alikes() {
 #[test]
 fn innocent_dirt() {
     check(b"a\nb\r\n.\r\n", b"a\r\nb\r\n", &["LF"], b"", "a bare LF becomes CRLF");
-    check(b"\n\n\n.\r\n\r\n.\r\n", b"\r\n\r\n\r\n\r\n\r\n", &["look-alike", "LF"], b"", "LF . CRLF is no end; the text grows by more than it lost");
-    check(b"a\n.b\n..c\r\n.\r\n", b"a\r\nb\r\n.c\r\n", &["LF"], b"", "a line end that counts is one for dot-stuffing too, as Postfix has it");
+    check(
+        b"\n\n\n.\r\n\r\n.\r\n",
+        b"\r\n\r\n\r\n\r\n\r\n",
+        &["look-alike", "LF"],
+        b"",
+        "LF . CRLF is no end; the text grows by more than it lost",
+    );
+    check(
+        b"a\n.b\n..c\r\n.\r\n",
+        b"a\r\nb\r\n.c\r\n",
+        &["LF"],
+        b"",
+        "a line end that counts is one for dot-stuffing too, as Postfix has it",
+    );
     check(b"a\rb\r\n.\r\n", b"a\r\nb\r\n", &["CR"], b"", "refused; the text is canonical all the same");
     check(b"a\r\n.\rX\r\n.\r\n", b"a\r\n\r\nX\r\n", &["look-alike", "CR"], b"", "go-smtp loses this CR");
     check(b"a\0b\r\n.\r\n", b"ab\r\n", &["NUL"], b"", "refused; no NUL gets through");
     check(b"a\r\0\nb\r\n.\r\n", b"a\r\n\r\nb\r\n", &["LF", "CR", "NUL"], b"", "a NUL between CR and LF");
-    check(b"a\r\n..\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n", &["look-alike", "LF"], b"", "behind the stuffing stands CRLF . LF, for whoever comes next");
+    check(
+        b"a\r\n..\nb\r\n.\r\n",
+        b"a\r\n.\r\nb\r\n",
+        &["look-alike", "LF"],
+        b"",
+        "behind the stuffing stands CRLF . LF, for whoever comes next",
+    );
     check(b"..a\r\nb\nc\r\n.\r\n", b".a\r\nb\r\nc\r\n", &["LF"], b"", "a dot gone and a CR added in one piece");
 }
 
@@ -170,7 +245,11 @@ fn stains_and_policies() {
     let refused = |stains: Stains| (stains.refusal(BareNewline::Normalize).is_some(), stains.refusal(BareNewline::Reject).is_some());
     assert_eq!(refused(Stains::default()), (false, false));
     assert_eq!(refused(Stains { bare_lf: true, ..Stains::default() }), (false, true));
-    for stains in [Stains { bare_cr: true, ..Stains::default() }, Stains { nul: true, ..Stains::default() }, Stains { look_alike: true, bare_lf: true, ..Stains::default() }] {
+    for stains in [
+        Stains { bare_cr: true, ..Stains::default() },
+        Stains { nul: true, ..Stains::default() },
+        Stains { look_alike: true, bare_lf: true, ..Stains::default() },
+    ] {
         assert_eq!(refused(stains), (true, true), "{stains:?}");
         assert!(stains.refusal(BareNewline::Normalize).unwrap().to_string().starts_with("550 5.5.2 "));
     }

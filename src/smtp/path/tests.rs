@@ -106,7 +106,8 @@ fn parts_of_a_mailbox() {
 
 #[test]
 fn lengths() {
-    let of = |local: usize, domain: usize| format!("{}@{}", "a".repeat(local), ["b".repeat(63).as_str(); 4].join(".").get(..domain).unwrap());
+    let of =
+        |local: usize, domain: usize| format!("{}@{}", "a".repeat(local), ["b".repeat(63).as_str(); 4].join(".").get(..domain).unwrap());
     assert!(Address::parse(&of(64, 255), false).is_some(), "RFC 5321 §4.5.3.1");
     assert!(Address::parse(&of(255, 255), false).is_some(), "bounce addresses are longer than that");
     assert!(Address::parse(&of(256, 255), false).is_none());
