@@ -314,18 +314,8 @@ impl Visit for Visitor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sink::tests::Written;
+    use super::super::capture::capture;
     use super::*;
-    use tracing_subscriber::layer::SubscriberExt;
-
-    fn lines(format: Format, journald: bool, log: impl FnOnce()) -> String {
-        let written = Written::default();
-        let sink = Sink::start(Box::new(written.clone()), prometheus::IntCounter::new("dropped", "dropped").unwrap()).unwrap();
-        let layer = Lines::new(Settings { format, level: LevelFilter::INFO }, journald, Arc::clone(&sink));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-        sink.flush(Duration::from_secs(10));
-        written.text()
-    }
 
     fn story() {
         tracing::info!(
@@ -344,7 +334,7 @@ mod tests {
     #[test]
     fn text_is_in_postfix_habit() {
         assert_eq!(
-            lines(Format::Text, true, story),
+            capture(Format::Text, true, story),
             "<6>01ARZ3NDEKTSV4RRFFQ69G5FAV: from=<a@example.org>, to=<b@example.com>,<c@example.com>, size=289, ok=true\n\
              <4>NOQUEUE: reject: RCPT from [192.0.2.1]: 550 5.7.1 no; from=<> helo=<a\\x0d\\x0afake>\n\
              <3>text\\x0anew line delay=0.250 reply=\"250 2.0.0 ok\\x0aqueued\"\n"
@@ -353,7 +343,7 @@ mod tests {
 
     #[test]
     fn text_has_time_and_level_where_nobody_else_adds_them() {
-        let text = lines(Format::Text, false, || tracing::info!("hello"));
+        let text = capture(Format::Text, false, || tracing::info!("hello"));
         let (time, rest) = text.split_once(' ').unwrap();
         assert_eq!(rest, "info hello\n");
         let pattern: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
@@ -362,7 +352,7 @@ mod tests {
 
     #[test]
     fn json_has_the_same_fields() {
-        let text = lines(Format::Json, false, story);
+        let text = capture(Format::Json, false, story);
         let without_time: Vec<_> = text.lines().map(|line| line.split_once("\",").unwrap().1).collect();
         assert_eq!(
             without_time,

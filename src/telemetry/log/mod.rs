@@ -10,6 +10,8 @@
 //! own writes out. Where nobody reads the log fast enough, lines are dropped and counted; mail goes
 //! on.
 
+#[cfg(test)]
+pub(crate) mod capture;
 mod escape;
 mod layer;
 mod sink;
