@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub authenticated: bool,
     /// A transaction is open, or was when its owner left.
     pub in_transaction: bool,
+    /// The transaction's MAIL said BODY=BINARYMIME.
+    pub binary: bool,
     /// It served before.
     pub reused: bool,
     opened: Instant,
@@ -58,6 +60,7 @@ impl Connection {
             identity,
             authenticated: false,
             in_transaction: false,
+            binary: false,
             reused: false,
             opened: Instant::now(),
             uses: 0,

@@ -4,13 +4,15 @@ use super::{
     connection::Connection,
     fault::Fault,
     pieces::Pieces,
-    stuff::Stuffer,
     transaction::{Body, Outgoing, Transaction, fail},
 };
-use crate::message::spool::Reader;
-use crate::smtp::{Refusal, Reply};
+use crate::message::Reader;
+use crate::smtp::{
+    Refusal, Reply,
+    data::{BareNewline, ChunkDecoder, Stuffer},
+};
 use crate::telemetry::{Phase, UpstreamFault};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 /// What became of it.
@@ -61,7 +63,7 @@ async fn hand_over(connection: &mut Connection, Outgoing { prefix, body, leading
     let timeouts = connection.target().timeouts;
     let patience = timeouts.command;
     let wire = &mut connection.wire;
-    let mut source = Source::new(body);
+    let mut source = Source::new(body, leading_dot, connection.binary);
     let mut pieces = Pieces::default();
     let mut stuffer = if connection.capabilities.chunking {
         wire.check_silence()?;
@@ -75,16 +77,16 @@ async fn hand_over(connection: &mut Connection, Outgoing { prefix, body, leading
             // Such as `554 no valid recipients`.
             return Refusal::from_reply(reply).map(End::Refused).ok_or(unexpected);
         }
-        Some(Stuffer::new())
+        Some(Stuffer::default())
     };
     wire.expect_reply();
     // The header block may have been edited: nobody has vouched for it.
     prefix.into_iter().for_each(|piece| feed(&mut stuffer, piece, true, &mut pieces));
-    let scan = leading_dot || !source.vouched;
     loop {
-        let whole = source.read_into(|piece| feed(&mut stuffer, piece, scan, &mut pieces)).await?;
+        let dots = source.leading_dot;
+        let whole = source.read_into(|piece| feed(&mut stuffer, piece, dots, &mut pieces)).await?;
         if whole && let Some(stuffer) = stuffer.take() {
-            stuffer.finish(&mut pieces);
+            pieces.push(Bytes::from_static(stuffer.end()));
         }
         if let Some(refusal) = wire.send_body(&mut pieces, patience).await? {
             return Ok(End::CutShort(refusal));
@@ -107,9 +109,15 @@ async fn hand_over(connection: &mut Connection, Outgoing { prefix, body, leading
     Refusal::from_reply(reply).map(End::Refused).ok_or(unexpected)
 }
 
-fn feed(stuffer: &mut Option<Stuffer>, piece: Bytes, scan: bool, out: &mut Pieces) {
+/// Adds a piece as it goes over the wire: with `dots`, one in which a line may begin with a dot.
+fn feed(stuffer: &mut Option<Stuffer>, piece: Bytes, dots: bool, out: &mut Pieces) {
     match stuffer {
-        Some(stuffer) => stuffer.push(piece, scan, out),
+        // The splitting is lazy: what is not asked for is not looked for.
+        Some(stuffer) if dots => stuffer.split(&piece).for_each(|slice| out.push(piece.slice_ref(slice))),
+        Some(stuffer) => {
+            drop(stuffer.split(&piece));
+            out.push(piece);
+        }
         None => out.push(piece),
     }
 }
@@ -121,21 +129,33 @@ struct Source {
     ready: Vec<Bytes>,
     /// Read piece by piece.
     reader: Option<Reader>,
-    /// Whoever spooled it has looked for dots.
-    vouched: bool,
+    leading_dot: bool,
 }
 
 impl Source {
-    fn new(body: Body) -> Self {
+    fn new(body: Body, leading_dot: bool, binary: bool) -> Self {
         let (content, from) = match body {
             Body::Content { content, from } => (content, from),
-            Body::Replaced(body) => return Self { len: body.len() as u64, ready: vec![body], reader: None, vouched: false },
+            Body::Replaced(body) => return Self::replaced(body, binary),
         };
         let len = content.len().saturating_sub(from);
         match content.in_memory() {
-            Some(pieces) => Self { len, ready: skip(pieces, from), reader: None, vouched: true },
-            None => Self { len, ready: Vec::new(), reader: Some(content.reader(from)), vouched: true },
+            Some(pieces) => Self { len, ready: skip(pieces, from), reader: None, leading_dot },
+            None => Self { len, ready: Vec::new(), reader: Some(content.reader(from)), leading_dot },
         }
+    }
+
+    /// What a stage has made has not come through a decoder, and gets canonical line ends here.
+    fn replaced(body: Bytes, binary: bool) -> Self {
+        let mut decoder = ChunkDecoder::new(BareNewline::Normalize, binary);
+        let (mut input, mut remaining) = (BytesMut::from(body), u64::MAX);
+        let mut ready = Vec::new();
+        while !input.is_empty() {
+            ready.push(decoder.next(&mut input, &mut remaining));
+        }
+        ready.extend(decoder.finish());
+        let len = ready.iter().map(|piece| piece.len() as u64).sum();
+        Self { len, ready, reader: None, leading_dot: decoder.has_leading_dot() }
     }
 
     /// What can be had at once, or the next piece; `true` at the end.

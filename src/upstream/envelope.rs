@@ -203,6 +203,7 @@ impl Transaction {
             tracing::warn!(connection = ?connection, "lacks {lacking}, which the client was offered");
             return Ok(Opened::Mail(not_now()));
         }
+        connection.binary = mail.body == Some(BodyType::BinaryMime);
         envelope(connection, mail, recipients).await
     }
 }

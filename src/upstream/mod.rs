@@ -32,7 +32,6 @@ mod seat;
 pub mod settings;
 mod shared;
 mod stream;
-mod stuff;
 mod timer;
 mod tls;
 mod transaction;

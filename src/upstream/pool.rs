@@ -45,7 +45,7 @@ struct Idle {
 /// Leave to have one connection more, or one that has just been given back.
 enum Admission {
     Permit(OwnedSemaphorePermit),
-    Connection(Connection),
+    Connection(Box<Connection>),
 }
 
 /// Counted for as long as it lives.
@@ -79,7 +79,7 @@ impl Pool {
                 Some(permit) => permit,
                 None => match self.admission(fresh).await? {
                     Admission::Permit(permit) => permit,
-                    Admission::Connection(connection) => return Ok(connection),
+                    Admission::Connection(connection) => return Ok(*connection),
                 },
             };
             match self.target.connect(server, &Opening::default(), leave).await {
@@ -150,7 +150,7 @@ impl Pool {
             return self.permit().await.map(Admission::Permit);
         }
         if let Some(connection) = self.take_idle(None) {
-            return Ok(Admission::Connection(connection));
+            return Ok(Admission::Connection(connection.into()));
         }
         let (sender, mut returned) = oneshot::channel();
         {
@@ -160,13 +160,13 @@ impl Pool {
         }
         let admission = tokio::select! {
             biased;
-            connection = &mut returned => connection.map(Admission::Connection).map_err(|_| self.target.none_healthy()),
+            connection = &mut returned => connection.map(|connection| Admission::Connection(connection.into())).map_err(|_| self.target.none_healthy()),
             permit = self.permit() => permit.map(Admission::Permit),
         };
         // It may have come at the very moment we stopped waiting for it.
         returned.close();
         match returned.try_recv() {
-            Ok(connection) => Ok(Admission::Connection(connection)),
+            Ok(connection) => Ok(Admission::Connection(connection.into())),
             Err(_) => admission,
         }
     }

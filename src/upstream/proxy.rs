@@ -52,6 +52,6 @@ fn one_family(source: SocketAddr, destination: SocketAddr) -> (SocketAddr, Socke
 
 /// Of a subject such as `CN=mail.example.org, O=Example`; all of it where there is none.
 fn common_name(subject: &str) -> &str {
-    let names = subject.split([',', '/']).filter_map(|part| part.trim().strip_prefix("CN="));
-    names.last().map_or(subject, str::trim)
+    let mut names = subject.split([',', '/']).filter_map(|part| part.trim().strip_prefix("CN="));
+    names.next_back().map_or(subject, str::trim)
 }

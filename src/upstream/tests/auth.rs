@@ -10,7 +10,16 @@ const ACCEPTED: &str = "BDAT\nS: 250 ok\n";
 #[tokio::test]
 async fn an_exchange_is_relayed_and_its_connection_is_the_sessions() {
     let exchange = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YWxpY2U=\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 2.7.0 welcome\n";
-    let own = [MODERN, exchange, ENVELOPE, ACCEPTED, "C: MAIL*\nC: RCPT*\nS: 250 ok\nS: 250 ok\nC: RSET\nS: 250 ok\n", ENVELOPE, ACCEPTED, "C: QUIT\n"];
+    let own = [
+        MODERN,
+        exchange,
+        ENVELOPE,
+        ACCEPTED,
+        "C: MAIL*\nC: RCPT*\nS: 250 ok\nS: 250 ok\nC: RSET\nS: 250 ok\n",
+        ENVELOPE,
+        ACCEPTED,
+        "C: QUIT\n",
+    ];
     let mta = Mta::start(&[&own]).await;
     let mut gate = Gate::before(&[&mta]);
     let upstream = gate.upstreams.default_route();
@@ -86,7 +95,15 @@ async fn a_session_whose_connection_is_gone_is_over() {
 async fn the_mta_knows_the_client_before_auth_and_is_not_told_again() {
     let hello = "S: 220 mx\nC: EHLO octroi.test\nS: 250-mx\nS: 250-PIPELINING\nS: 250-CHUNKING\nS: 250 XCLIENT ADDR LOGIN\n";
     let again = "S: 220 mx\nC: EHLO client.example\nS: 250-mx\nS: 250-PIPELINING\nS: 250-CHUNKING\nS: 250 XCLIENT ADDR LOGIN\n";
-    let mta = Mta::start(&[&[hello, "C: XCLIENT LOGIN=[UNAVAILABLE] ADDR=192.0.2.7\n", again, "C: AUTH PLAIN x\nS: 235 ok\n", ENVELOPE, ACCEPTED]]).await;
+    let mta = Mta::start(&[&[
+        hello,
+        "C: XCLIENT LOGIN=[UNAVAILABLE] ADDR=192.0.2.7\n",
+        again,
+        "C: AUTH PLAIN x\nS: 235 ok\n",
+        ENVELOPE,
+        ACCEPTED,
+    ]])
+    .await;
     let mut gate = Gate::of(Settings { identity: IdentityMode::Xclient, ..Settings::plain(vec![mta.endpoint.clone()]) }, patient());
     let (exchange, _) = gate.upstreams.default_route().authenticate(&gate.client, "PLAIN", Some(b"x")).await.unwrap();
     gate.seat = exchange.into_seat();

@@ -119,7 +119,9 @@ async fn it_talks_garbage() {
 
 #[tokio::test]
 async fn it_answers_the_message_with_no_answer() {
-    for (mode, says) in [(MODERN, "BDAT\nS: 354 more?\n"), (PLAIN, "C: DATA\nS: 250 ok\n"), (PLAIN, "C: DATA\nS: 354 go\nDATA\nS: 354 more?\n")] {
+    for (mode, says) in
+        [(MODERN, "BDAT\nS: 354 more?\n"), (PLAIN, "C: DATA\nS: 250 ok\n"), (PLAIN, "C: DATA\nS: 354 go\nDATA\nS: 354 more?\n")]
+    {
         let mta = Mta::start(&[&[mode, ENVELOPE, says], &[MODERN, ENVELOPE, ACCEPTED]]).await;
         let gate = Gate::before(&[&mta]);
         let error = gate.send(MESSAGE).await.unwrap_err();

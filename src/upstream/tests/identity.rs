@@ -60,7 +60,7 @@ async fn a_client_that_the_mta_refuses_is_refused_and_the_next_is_not() {
 
 #[tokio::test]
 async fn what_does_not_fit_one_line_goes_in_several() {
-    let long = format!("{}.example", "x".repeat(60)).repeat(3);
+    let long = format!("{}example", format!("{}.", "x".repeat(50)).repeat(4));
     let hello = "S: 220 mx.test\nC: EHLO octroi.test\nS: 250-mx.test\nS: 250 XCLIENT NAME ADDR HELO LOGIN\n";
     let again = "S: 250-mx.test\nS: 250 XCLIENT NAME ADDR HELO LOGIN\n";
     let script = format!(
@@ -83,7 +83,8 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 #[tokio::test]
 async fn a_proxy_header_begins_a_connection_of_the_sessions_own() {
     let hello = "PROXY\nS: 220 mx\nC: EHLO client.example\nS: 250-mx\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
-    let own = [hello, ENVELOPE, ACCEPTED, "C: MAIL*\nC: RCPT*\nS: 250 ok\nS: 250 ok\nC: RSET\nS: 250 ok\n", ENVELOPE, ACCEPTED, "C: QUIT\n"];
+    let own =
+        [hello, ENVELOPE, ACCEPTED, "C: MAIL*\nC: RCPT*\nS: 250 ok\nS: 250 ok\nC: RSET\nS: 250 ok\n", ENVELOPE, ACCEPTED, "C: QUIT\n"];
     let mta = Mta::start(&[&own, &[hello, ENVELOPE, ACCEPTED, "C: QUIT\n"]]).await;
     let mut gate = gate(&mta, IdentityMode::ProxyV2);
     yes(gate.send(MESSAGE).await);
@@ -119,7 +120,7 @@ async fn a_proxy_header_begins_a_connection_of_the_sessions_own() {
     // PP2_TYPE_AUTHORITY, then PP2_TYPE_SSL: over TLS, with a certificate that verifies.
     let tlvs = [
         b"\x02\0\x0emx.example.org".as_slice(),
-        b"\x20\0\x35\x07\0\0\0\0",
+        b"\x20\0\x31\x07\0\0\0\0",
         b"\x21\0\x07TLSv1.3",
         b"\x23\0\x16TLS_AES_256_GCM_SHA384",
         b"\x22\0\x06laptop",

@@ -102,7 +102,7 @@ fn outgoing(message: &'static str) -> Outgoing {
     let split = message.find("\r\n\r\n").map_or(0, |at| at + 4);
     let content = Content::from_bytes(message.as_bytes());
     Outgoing {
-        prefix: vec!["Received: by octroi\r\n".into(), message[..split].as_bytes().into()],
+        prefix: vec!["Received: by octroi\r\n".into(), message.as_bytes()[..split].into()],
         leading_dot: message[split..].starts_with('.') || message[split..].contains("\n."),
         body: Body::Content { content, from: split as u64 },
     }

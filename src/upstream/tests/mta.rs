@@ -45,7 +45,8 @@ struct Log {
 }
 
 /// Greets, and offers what a modern server does.
-pub(super) const MODERN: &str = "S: 220 mx.test\nC: EHLO octroi.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250-SIZE 0\nS: 250-8BITMIME\nS: 250 CHUNKING\n";
+pub(super) const MODERN: &str =
+    "S: 220 mx.test\nC: EHLO octroi.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250-SIZE 0\nS: 250-8BITMIME\nS: 250 CHUNKING\n";
 /// Knows no extension but PIPELINING.
 pub(super) const PLAIN: &str = "S: 220 mx.test\nC: EHLO octroi.test\nS: 250-mx.test\nS: 250 PIPELINING\n";
 /// MAIL and RCPT as the tests send them, to a server without SIZE.

@@ -187,17 +187,20 @@ async fn a_host_name_is_looked_up() {
 
 #[tokio::test]
 async fn the_watch_finds_out_what_servers_can_and_that_they_are_gone() {
-    let looked_at: &[&str] = &["S: 220 mx\nC: EHLO octroi.test\nS: 250-mx\nS: 250-SIZE 1000\nS: 250-DSN\nS: 250-AUTH PLAIN LOGIN\nS: 250 SMTPUTF8\nC: QUIT\n"];
+    let looked_at: &[&str] =
+        &["S: 220 mx\nC: EHLO octroi.test\nS: 250-mx\nS: 250-SIZE 1000\nS: 250-DSN\nS: 250-AUTH PLAIN LOGIN\nS: 250 SMTPUTF8\nC: QUIT\n"];
     let other: &[&str] = &["S: 220 mx\nC: EHLO octroi.test\nS: 250-mx\nS: 250-SIZE 500\nS: 250 DSN\nC: QUIT\n"];
     let (a, b) = (Mta::start(&[looked_at]).await, Mta::start(&[other]).await);
     let metrics = Metrics::new().unwrap();
-    let settings = vec![Settings::plain(vec![a.endpoint.clone()]), Settings { name: "b".into(), ..Settings::plain(vec![b.endpoint.clone()]) }];
+    let settings =
+        vec![Settings::plain(vec![a.endpoint.clone()]), Settings { name: "b".into(), ..Settings::plain(vec![b.endpoint.clone()]) }];
     let shared = Shared::new(settings, &[], patient(), &"octroi.test".into(), &metrics);
     let upstreams = Upstreams::for_worker(&shared);
     assert_eq!((upstreams.capabilities(), upstreams.is_ready()), (None, false));
     let cancelled = CancellationToken::new();
     let watch = tokio::spawn(Arc::clone(&shared).watch(cancelled.clone()));
-    (a.finished(1).await, b.finished(1).await);
+    a.finished(1).await;
+    b.finished(1).await;
     eventually(|| upstreams.capabilities().is_some_and(|all| all.size == Some(500))).await;
     let all = upstreams.capabilities().unwrap();
     assert!(all.dsn && !all.utf8, "what both can");

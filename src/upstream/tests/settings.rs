@@ -57,7 +57,11 @@ upstream = "other"
 "#;
     let found = mistakes(text);
     let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, ["", r#"["127.0.0.1", "x:25"]"#, "adresses", r#""may""#, r#""/ca.pem""#, "0", r#"["a@b"]"#, r#""nowhere""#, "[[route]]"], "{found:#?}");
+    assert_eq!(
+        places,
+        ["", r#"["127.0.0.1", "x:25"]"#, "adresses", r#""may""#, r#""/ca.pem""#, "0", r#"["a@b"]"#, r#""nowhere""#, "[[route]]"],
+        "{found:#?}"
+    );
     assert!(found[0].1.contains("[upstream.default]"), "{}", found[0].1);
     assert!(found[7].1.contains("`other`"), "{}", found[7].1);
 }
@@ -65,7 +69,9 @@ upstream = "other"
 #[test]
 fn a_ca_that_cannot_be_read_is_a_mistake() {
     for file in ["/nonexistent.pem", "/dev/null"] {
-        let found = mistakes(&format!("[upstream.default]\naddresses = [\"x:25\"]\ntls = \"required\"\nca = \"{file}\"\nserver_name = \"not a name\""));
+        let found = mistakes(&format!(
+            "[upstream.default]\naddresses = [\"x:25\"]\ntls = \"required\"\nca = \"{file}\"\nserver_name = \"not a name\""
+        ));
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0].0, format!("\"{file}\""));
         assert!(found[1].1.contains("not a name"));
@@ -81,7 +87,23 @@ fn endpoints_have_a_host_and_a_port() {
     for right in ["127.0.0.1:25", "[2001:db8::1]:587", "mx:25", "mx_1.example.com:10025", "localhost:1"] {
         assert_eq!(Endpoint::parse(right).unwrap().to_string(), right);
     }
-    for wrong in ["", ":25", "mx", "mx:", "mx:0", "mx:65536", "::1:25", "2001:db8::1", "[mx]:25", "127.0.0.1.1:25", "10.0.1:25", "a b:25", "-x:25", "a..b:25", "smtp://mx:25"] {
+    for wrong in [
+        "",
+        ":25",
+        "mx",
+        "mx:",
+        "mx:0",
+        "mx:65536",
+        "::1:25",
+        "2001:db8::1",
+        "[mx]:25",
+        "127.0.0.1.1:25",
+        "10.0.1:25",
+        "a b:25",
+        "-x:25",
+        "a..b:25",
+        "smtp://mx:25",
+    ] {
         assert!(Endpoint::parse(wrong).is_none(), "{wrong}");
     }
 }

@@ -15,7 +15,8 @@ const ACCEPTED: &str = "BDAT\nS: 250 ok\n";
 fn certificate() -> (TlsAcceptor, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(["mx.test".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
     let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -73,7 +74,7 @@ async fn a_server_without_starttls_gets_nothing_where_it_is_required() {
 #[tokio::test]
 async fn opportunistic_takes_any_certificate_and_promises_nothing() {
     let (acceptor, _) = certificate();
-    let mta = Mta::start_tls(&[&[STARTTLS, ENVELOPE, ACCEPTED]], Some(acceptor)).await;
+    let mta = Mta::start_tls(&[&[STARTTLS, ENVELOPE, ACCEPTED, "HANG\n"]], Some(acceptor)).await;
     let gate = gate(&mta, Tls::opportunistic().unwrap());
     yes(gate.send(MESSAGE).await);
     assert_eq!(handshakes(&gate, "tlsv1.3"), 1);

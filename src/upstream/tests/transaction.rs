@@ -10,7 +10,8 @@ const SENT: &str = "Received: by octroi\r\nSubject: x\r\n\r\n.one\r\ntwo\r\n";
 
 #[tokio::test]
 async fn bdat_where_it_is_offered_and_the_reply_is_the_mtas() {
-    let mta = Mta::start(&[&[MODERN, ENVELOPE, "BDAT\nS: 250 2.0.0 Ok: queued as 4F3A\n", ENVELOPE, "BDAT\nS: 250 again\nC: QUIT\n"]]).await;
+    let mta =
+        Mta::start(&[&[MODERN, ENVELOPE, "BDAT\nS: 250 2.0.0 Ok: queued as 4F3A\n", ENVELOPE, "BDAT\nS: 250 again\nC: QUIT\n"]]).await;
     let gate = Gate::before(&[&mta]);
     assert_eq!(yes(gate.send(MESSAGE).await), "250 2.0.0 Ok: queued as 4F3A");
     assert_eq!(gate.reused(), 0);
@@ -23,7 +24,8 @@ async fn bdat_where_it_is_offered_and_the_reply_is_the_mtas() {
 
 #[tokio::test]
 async fn data_is_stuffed_and_completed() {
-    let mta = Mta::start(&[&[PLAIN, ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 250 ok\n", ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 250 ok\n"]]).await;
+    let mta =
+        Mta::start(&[&[PLAIN, ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 250 ok\n", ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 250 ok\n"]]).await;
     let gate = Gate::before(&[&mta]);
     yes(gate.send(MESSAGE).await);
     yes(gate.send("Subject: y\r\n\r\nno line end").await);
@@ -33,7 +35,7 @@ async fn data_is_stuffed_and_completed() {
 }
 
 #[tokio::test]
-async fn a_body_that_a_stage_replaced_is_stuffed_whatever_is_said_of_it() {
+async fn a_body_that_a_stage_replaced_is_made_canonical_and_stuffed_whatever_is_said_of_it() {
     let mta = Mta::start(&[&[PLAIN, ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 250 ok\n"]]).await;
     let gate = Gate::before(&[&mta]);
     let body = Body::Replaced("a\n.\r\n.\r\nb\r\n".into());
@@ -59,7 +61,11 @@ async fn a_message_in_a_file_goes_out_piece_by_piece() {
         let outgoing = Outgoing { prefix: vec!["A: b\r\n\r\n".into()], body: Body::Content { content, from: 14 }, leading_dot: true };
         yes(deliver(gate.open().await, outgoing).await);
         mta.finished(1).await;
-        let expected = if mode == MODERN { format!("A: b\r\n\r\n{text}") } else { format!("A: b\r\n\r\n{}.\r\n", text.replace("\r\n.", "\r\n..").replacen('.', "..", 1)) };
+        let expected = if mode == MODERN {
+            format!("A: b\r\n\r\n{text}")
+        } else {
+            format!("A: b\r\n\r\n{}.\r\n", text.replace("\r\n.", "\r\n..").replacen('.', "..", 1))
+        };
         assert!(mta.kept()[0] == expected.as_bytes());
     }
 }
@@ -89,7 +95,14 @@ async fn refusals_are_the_mtas_own_words() {
 
 #[tokio::test]
 async fn a_refusal_of_data_is_relayed_and_the_transaction_reset() {
-    let mta = Mta::start(&[&[PLAIN, ENVELOPE, "C: DATA\nS: 554 5.5.1 no valid recipients\nC: RSET\nS: 250 ok\n", ENVELOPE, "C: DATA\nS: 354 go\nDATA\nS: 451 4.3.0 later\n"]]).await;
+    let mta = Mta::start(&[&[
+        PLAIN,
+        ENVELOPE,
+        "C: DATA\nS: 554 5.5.1 no valid recipients\nC: RSET\nS: 250 ok\n",
+        ENVELOPE,
+        "C: DATA\nS: 354 go\nDATA\nS: 451 4.3.0 later\n",
+    ]])
+    .await;
     let gate = Gate::before(&[&mta]);
     assert_eq!(no(gate.send(MESSAGE).await), "554 5.5.1 no valid recipients");
     gate.until_idle(1).await;
@@ -169,14 +182,17 @@ async fn what_the_server_cannot_keep_is_not_dropped_on_the_way() {
     assert!(no(upstream.begin(&gate.seat, &gate.client, &sender(), &wants_dsn).await).starts_with("451 4.3.3 "));
     // What may be dropped is.
     let mail = Mail { size: Some(5), body: Some(BodyType::SevenBit), auth: Some("<>".into()), ..sender() };
-    let Answer::Yes((mut transaction, Answer::Yes(_))) = upstream.begin(&gate.seat, &gate.client, &mail, &to).await.unwrap() else { panic!() };
+    let Answer::Yes((mut transaction, Answer::Yes(_))) = upstream.begin(&gate.seat, &gate.client, &mail, &to).await.unwrap() else {
+        panic!()
+    };
     assert!(no(transaction.recipient(&wants_dsn).await).starts_with("451 4.3.3 "));
     assert_eq!(gate.reused(), 7, "all on one connection, which nothing was said on");
 }
 
 #[tokio::test]
 async fn a_dropped_transaction_is_reset_and_its_connection_serves_again() {
-    let mta = Mta::start(&[&[MODERN, ENVELOPE, "C: RSET\nS: 250 ok\n", ENVELOPE, "C: RSET\nS: 250 ok\n", ENVELOPE, "BDAT\nS: 250 ok\n"]]).await;
+    let mta =
+        Mta::start(&[&[MODERN, ENVELOPE, "C: RSET\nS: 250 ok\n", ENVELOPE, "C: RSET\nS: 250 ok\n", ENVELOPE, "BDAT\nS: 250 ok\n"]]).await;
     let gate = Gate::before(&[&mta]);
     drop(gate.open().await);
     gate.until_idle(1).await;
@@ -188,7 +204,13 @@ async fn a_dropped_transaction_is_reset_and_its_connection_serves_again() {
 
 #[tokio::test]
 async fn a_client_that_leaves_while_the_mta_thinks_costs_no_connection() {
-    let mta = Mta::start(&[&[MODERN, "C: MAIL*\nC: RCPT*\nWAIT\nS: 250 sender\nS: 250 recipient\nC: RSET\nS: 250 ok\n", ENVELOPE, "BDAT\nS: 250 ok\n"]]).await;
+    let mta = Mta::start(&[&[
+        MODERN,
+        "C: MAIL*\nC: RCPT*\nWAIT\nS: 250 sender\nS: 250 recipient\nC: RSET\nS: 250 ok\n",
+        ENVELOPE,
+        "BDAT\nS: 250 ok\n",
+    ]])
+    .await;
     let gate = Gate::before(&[&mta]);
     assert!(tokio::time::timeout(SHORT, gate.open()).await.is_err());
     mta.go_on();
