@@ -97,6 +97,8 @@ labels! {
     UpstreamFault {
         Connect = "connect", Tls = "tls", Timeout = "timeout", Closed = "closed", Garbage = "garbage", Shutdown = "shutdown",
         NoneHealthy = "none_healthy", Io = "io",
+        // It lacks what it is configured to have (XCLIENT, STARTTLS).
+        Capability = "capability",
     }
 }
 
