@@ -7,7 +7,7 @@ use super::{
     stuff::Stuffer,
     transaction::{Body, Outgoing, Transaction, fail},
 };
-use crate::message::spool::Reader;
+use crate::message::Reader;
 use crate::smtp::{Refusal, Reply};
 use crate::telemetry::{Phase, UpstreamFault};
 use bytes::Bytes;
