@@ -3,17 +3,12 @@ use super::{
     ConfigFile, Failure,
     style::{Colour, Out, wrap},
 };
-use crate::chain::{Configured, Mode, OnError};
 use crate::config::Config;
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
 use crate::upstream;
 use crate::value::ByteSize;
 use clap::Args;
-use std::{
-    io,
-    path::Path,
-    process::ExitCode,
-};
+use std::{io, path::Path, process::ExitCode};
 
 /// Check a configuration, and show what it comes to
 ///
@@ -29,7 +24,7 @@ pub(super) struct Arguments {
     quiet: bool,
 }
 
-pub(super) fn main(arguments: &Arguments, out: Out) -> Result<ExitCode, Failure> {
+pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -40,7 +35,7 @@ pub(super) fn main(arguments: &Arguments, out: Out) -> Result<ExitCode, Failure>
     };
     state_dir(&config.gate.settings.state_dir)?;
     if !arguments.quiet {
-        show(&config, &out);
+        show(&config, out);
         out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
     }
     Ok(ExitCode::SUCCESS)
@@ -71,8 +66,7 @@ fn show(config: &Config, out: &Out) {
     for listener in &settings.listeners {
         show_listener(listener, settings, out);
     }
-    out.heading("Chain");
-    show_chain(config, out);
+    out.line(format_args!("\n{}", config.gate.chain));
     out.heading("Upstreams");
     for upstream in &config.gate.upstreams {
         show_upstream(upstream, out);
@@ -120,44 +114,6 @@ fn show_listener(listener: &Listener, settings: &Settings, out: &Out) {
     row(out, &listener.name, &facts.join(", "));
 }
 
-fn show_chain(config: &Config, out: &Out) {
-    let stages = config.gate.chain.stages();
-    if stages.is_empty() {
-        return out.line("  no stages: every message that the upstream takes goes through");
-    }
-    for (n, segment) in config.gate.chain.plan().iter().enumerate() {
-        let how = match (n, segment.len()) {
-            (0, 1) => "while the message arrives",
-            (0, _) => "while the message arrives, at the same time",
-            (_, 1) => "after that, on the whole message",
-            _ => "after that, on the whole message, at the same time",
-        };
-        out.line(format_args!("  {}", out.paint(Colour::Dim, how)));
-        for stage in segment {
-            row(out, &format!("  {}", stage.name), &stage_facts(stage));
-        }
-    }
-}
-
-fn stage_facts(stage: &Configured) -> String {
-    let mut facts = vec![stage.kind.to_owned(), format!("within {:?}", stage.timeout)];
-    facts.push(match stage.on_error {
-        OnError::Accept => "passes if it fails".into(),
-        OnError::Tempfail => "451 if it fails".into(),
-        OnError::Reject => "550 if it fails".into(),
-    });
-    if stage.mode == Mode::Observe {
-        facts.push("only observes".into());
-    }
-    if stage.stage.may_edit() {
-        facts.push("may edit".into());
-    }
-    if !stage.listeners.is_empty() {
-        facts.push(format!("on {}", stage.listeners.join(" and ")));
-    }
-    facts.join(", ")
-}
-
 fn show_upstream(upstream: &upstream::Settings, out: &Out) {
     let servers: Vec<_> = upstream.servers.iter().map(ToString::to_string).collect();
     let tls = if upstream.tls.is_some() { "tls" } else { "no tls" };
@@ -171,8 +127,11 @@ fn show_upstream(upstream: &upstream::Settings, out: &Out) {
 
 fn show_limits(limits: &Limits, out: &Out) {
     let size = |octets| ByteSize(octets).to_string();
-    row(out, "a message", &format!("{}, of it {} in memory, {} recipients", size(limits.message_size), size(limits.message_memory), limits.recipients));
+    row(
+        out,
+        "a message",
+        &format!("{}, of it {} in memory, {} recipients", size(limits.message_size), size(limits.message_memory), limits.recipients),
+    );
     row(out, "all messages", &format!("{} in memory, {} on disk", size(limits.memory), size(limits.spool)));
     row(out, "connections", &format!("{}, {} from one client", limits.connections, limits.connections_per_client));
 }
-

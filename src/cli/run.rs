@@ -70,7 +70,9 @@ impl Service {
         let certificates = setup.settings.tls.files();
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
         let http = match monitoring.address {
-            Some(address) => Some(http::Server::start(address, pages(&gate, metrics)).map_err(|e| Failure::of(format_args!("metrics: {address}"), e))?),
+            Some(address) => {
+                Some(http::Server::start(address, pages(&gate, metrics)).map_err(|e| Failure::of(format_args!("metrics: {address}"), e))?)
+            }
             None => None,
         };
         let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates };
@@ -98,6 +100,11 @@ impl Service {
     /// Where the metrics are.
     pub(super) fn monitoring(&self) -> Option<std::net::SocketAddr> {
         self.http.as_ref().map(http::Server::address)
+    }
+
+    /// Whether mail can be taken.
+    pub(super) fn ready(&self) -> Result<(), &'static str> {
+        self.with_gate(Gate::ready).unwrap_or(Err("draining"))
     }
 
     async fn serve_until_told(mut self, path: &std::path::Path) -> Result<(), Failure> {

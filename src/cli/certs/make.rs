@@ -1,6 +1,6 @@
 //! A certificate authority for one certificate.
 use crate::cli::Failure;
-use jiff::{Span, Zoned, civil::Date};
+use jiff::{Span, Timestamp, civil::Date, tz::Offset};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
@@ -21,17 +21,14 @@ pub(in crate::cli) struct Files {
 
 /// Makes a certificate for `names` in `directory`; with `force`, over one that is there.
 pub(in crate::cli) fn make(directory: &Path, names: &[String], force: bool) -> Result<Files, Failure> {
-    let files = Files {
-        authority: directory.join("ca.pem"),
-        certificate: directory.join("fullchain.pem"),
-        private_key: directory.join("key.pem"),
-    };
+    let files =
+        Files { authority: directory.join("ca.pem"), certificate: directory.join("fullchain.pem"), private_key: directory.join("key.pem") };
     if let Some(there) = [&files.authority, &files.certificate, &files.private_key].into_iter().find(|file| file.exists())
         && !force
     {
         return Err(Failure(format!("{} is there already; --force replaces it", there.display())));
     }
-    let today = Zoned::now().date();
+    let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let authority = CertifiedIssuer::self_signed(authority_parameters(today)?, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let certificate = leaf_parameters(names, today)?.signed_by(&key, &authority)?;

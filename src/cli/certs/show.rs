@@ -20,7 +20,11 @@ pub(super) fn show(path: &Path, out: &Out) -> Result<ExitCode, Failure> {
     }
     for (n, files) in settings.tls.certificates.iter().enumerate() {
         let certificate = Certificate::load(files)?;
-        let served = if n == 0 { "to clients that ask for one of these names, for none, or for another" } else { "to clients that ask for one of these names" };
+        let served = if n == 0 {
+            "to clients that ask for one of these names, for none, or for another"
+        } else {
+            "to clients that ask for one of these names"
+        };
         out.line(out.paint(Colour::Bold, files.certificate.display()));
         out.line(format_args!("  names    {}", certificate.names.join(", ")));
         out.line(format_args!("  served   {served}"));
@@ -28,7 +32,13 @@ pub(super) fn show(path: &Path, out: &Out) -> Result<ExitCode, Failure> {
         out.line(format_args!("  key      {} fits", files.private_key.display()));
         let (days, validity) = validity(&certificate);
         good &= days >= 0;
-        let colour = if days < 0 { Colour::Red } else if days < SOON { Colour::Yellow } else { Colour::Green };
+        let colour = if days < 0 {
+            Colour::Red
+        } else if days < SOON {
+            Colour::Yellow
+        } else {
+            Colour::Green
+        };
         out.line(format_args!("  until    {}\n", out.paint(colour, validity)));
     }
     for listener in &settings.listeners {
@@ -42,9 +52,10 @@ pub(super) fn show(path: &Path, out: &Out) -> Result<ExitCode, Failure> {
 fn validity(certificate: &Certificate) -> (i64, String) {
     let left = certificate.not_after - Timestamp::now().as_second();
     let days = left.div_euclid(86400);
-    let date = Timestamp::from_second(certificate.not_after).map_or_else(|_| "a date out of range".to_owned(), |at| at.strftime("%F %T UTC").to_string());
+    let date = Timestamp::from_second(certificate.not_after)
+        .map_or_else(|_| "a date out of range".to_owned(), |at| at.strftime("%F %T UTC").to_string());
     let words = match days {
-        ..0 => format!("{date}: expired"),
+        i64::MIN..=-1 => format!("{date}: expired"),
         1 => format!("{date}, 1 day left"),
         _ => format!("{date}, {days} days left"),
     };
