@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -91,7 +92,7 @@ pub(crate) struct Proxy {
     pub(crate) kind: Kind,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
-    /// The process, and what goes before it on stopping; `None` for the direct path.
+    /// `None` for the direct path.
     child: Option<Child>,
     directory: Option<TempDir>,
 }
@@ -129,6 +130,8 @@ impl Proxy {
             Kind::Postfix => setup.postfix()?,
         };
         let log = File::create(directory.path().join("log"))?;
+        // Held over the start, so that an interrupt either finds the process or comes before it.
+        let mut started = running();
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -137,6 +140,8 @@ impl Proxy {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("{kind}: {error}"))?;
+        started.push((child.id(), directory.path().to_owned()));
+        drop(started);
         let mut proxy = Self { kind, plain, tls, child: Some(child), directory: Some(directory) };
         proxy.wait()?;
         Ok(proxy)
@@ -167,16 +172,50 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         let Some(child) = &mut self.child else { return };
-        if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        let id = child.id();
+        terminate(id);
         let deadline = Instant::now() + STOP_LIMIT;
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
             measure::pause(measure::BREATH);
         }
         let _ = child.kill();
         let _ = child.wait();
+        running().retain(|(pid, _)| *pid != id);
     }
+}
+
+/// The processes that were started and not yet stopped, with their directories.
+fn running() -> MutexGuard<'static, Vec<(u32, PathBuf)>> {
+    static RUNNING: Mutex<Vec<(u32, PathBuf)>> = Mutex::new(Vec::new());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn terminate(id: u32) {
+    if let Some(pid) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// On Ctrl-C stops what runs, clears up and ends the process: the proxies have process groups of
+/// their own, so that the terminal does not reach them, and would stay.
+pub(crate) fn stop_on_interrupt() -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("interrupt".into()).spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
+            return;
+        }
+        let running = running();
+        for (pid, _) in running.iter() {
+            terminate(*pid);
+        }
+        // Long enough for them to be gone from their directories.
+        measure::pause(Duration::from_millis(500));
+        for (_, directory) in running.iter() {
+            let _ = fs::remove_dir_all(directory);
+        }
+        std::process::exit(130);
+    })?;
+    Ok(())
 }
 
 impl Setup<'_> {
