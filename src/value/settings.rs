@@ -102,10 +102,15 @@ impl<'a> Section<'a> {
 
     /// The setting `key`; its absence is a mistake.
     pub fn require<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        self.require_placed(key).map(|placed| placed.value)
+    }
+
+    /// As [`require`](Self::require), with the place.
+    pub fn require_placed<T: Setting>(&mut self, key: &'static str) -> Option<Placed<T>> {
         if self.get(key).is_none() {
             self.complain(format!("`{}` is missing: expected {}", self.path(key), T::EXPECTED));
         }
-        self.take(key)
+        self.take_placed(key)
     }
 
     /// One of a closed set of words.
@@ -136,6 +141,16 @@ impl<'a> Section<'a> {
     /// Whether `key` is there at all.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether `key` is a list, `[[key]]` included.
+    pub fn is_list(&mut self, key: &'static str) -> bool {
+        matches!(self.get(key), Some((DeValue::Array(_), _)))
+    }
+
+    /// Where the value of `key` stands, if it is there.
+    pub fn place(&mut self, key: &'static str) -> Option<Range<usize>> {
+        self.get(key).map(|(_, span)| span)
     }
 
     /// The tables `[[key]]`, in order.
