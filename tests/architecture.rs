@@ -59,7 +59,18 @@ const ONLY: &[Only] = &[
 const NEVER: &[(&str, &[&str])] = &[
     (
         "smtp/",
-        &["tokio", "std::net", "std::fs", "std::io", "std::time::Instant", "Instant::now", "SystemTime", "async_trait", "rustix", "socket2"],
+        &[
+            "tokio",
+            "std::net",
+            "std::fs",
+            "std::io",
+            "std::time::Instant",
+            "Instant::now",
+            "SystemTime",
+            "async_trait",
+            "rustix",
+            "socket2",
+        ],
     ),
     ("message/", &["tokio::net", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "tokio::time", "Instant::now", "SystemTime"]),
     ("value/", &["tokio", "TcpStream", "TcpListener"]),
@@ -85,7 +96,8 @@ fn without_comments_and_tests(source: &str) -> String {
             let indent = &line[..line.len() - trimmed.len()];
             for item in lines.by_ref() {
                 let closes = item.strip_prefix(indent).is_some_and(|rest| rest == "}" || rest.starts_with("})") || rest.starts_with("};"));
-                let is_whole = item.starts_with(indent) && !item.trim_start().starts_with("#[") && (item.ends_with(';') || item.ends_with("}"));
+                let is_whole =
+                    item.starts_with(indent) && !item.trim_start().starts_with("#[") && (item.ends_with(';') || item.ends_with("}"));
                 if closes || is_whole {
                     break;
                 }
@@ -202,8 +214,7 @@ fn the_table_is_the_map_of_the_house() {
 #[test]
 fn only_custodians_take_custody() {
     let sources = sources();
-    let minting: BTreeSet<&str> =
-        sources.iter().filter(|(_, code)| code.contains("Custody for ")).map(|(file, _)| file.as_str()).collect();
+    let minting: BTreeSet<&str> = sources.iter().filter(|(_, code)| code.contains("Custody for ")).map(|(file, _)| file.as_str()).collect();
     let may: BTreeSet<&str> = CUSTODIANS.iter().copied().collect();
     assert_eq!(minting, may, "the only 250 to a message is made from a Custody, and only after the fact");
 }

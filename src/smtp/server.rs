@@ -40,17 +40,39 @@ pub enum AboutMessage {}
 
 #[derive(Debug)]
 pub enum Event {
-    Hello { domain: Domain, extended: bool, owed: Owed<AboutHello> },
-    StartTls { owed: Owed<AboutTls> },
+    Hello {
+        domain: Domain,
+        extended: bool,
+        owed: Owed<AboutHello>,
+    },
+    StartTls {
+        owed: Owed<AboutTls>,
+    },
     /// AUTH; the octets are secrets.
-    Auth { mechanism: Box<str>, initial: Option<Bytes>, owed: Owed<AboutAuth> },
+    Auth {
+        mechanism: Box<str>,
+        initial: Option<Bytes>,
+        owed: Owed<AboutAuth>,
+    },
     /// A line of the exchange, without CRLF; the octets are secrets.
-    AuthResponse { line: BytesMut, owed: Owed<AboutAuth> },
-    Mail { mail: Box<Mail>, owed: Owed<AboutMail> },
-    Recipient { recipient: Box<Recipient>, owed: Owed<AboutRecipient> },
+    AuthResponse {
+        line: BytesMut,
+        owed: Owed<AboutAuth>,
+    },
+    Mail {
+        mail: Box<Mail>,
+        owed: Owed<AboutMail>,
+    },
+    Recipient {
+        recipient: Box<Recipient>,
+        owed: Owed<AboutRecipient>,
+    },
     /// Message octets, in order; line ends canonical, dot-stuffing removed.
     Body(Bytes),
-    EndOfData { ending: Ending, owed: Owed<AboutMessage> },
+    EndOfData {
+        ending: Ending,
+        owed: Owed<AboutMessage>,
+    },
     /// The transaction is over without a message: RSET, EHLO, or a message that was given up.
     Reset,
     /// Something no mail client does; the session has answered it already.
@@ -143,9 +165,16 @@ enum State {
     Recipients,
     Data(Decoder),
     /// A message by BDAT: inside a chunk while `remaining` is not 0, else between two.
-    Chunks { decoder: ChunkDecoder, remaining: u64, last: bool },
+    Chunks {
+        decoder: ChunkDecoder,
+        remaining: u64,
+        last: bool,
+    },
     /// Octets of a chunk that is refused already (RFC 3030 §2: "accept and discard").
-    Discard { remaining: u64, refusal: Refusal },
+    Discard {
+        remaining: u64,
+        refusal: Refusal,
+    },
     /// Inside AUTH.
     Auth,
     Closed,
