@@ -149,6 +149,9 @@ impl ListenerMetrics {
     pub fn command(&self, command: CommandWord) {
         count(&self.commands, command as usize, 1);
     }
+    pub fn commands(&self, command: CommandWord, by: u64) {
+        count(&self.commands, command as usize, by);
+    }
     pub fn replies(&self, class: ReplyClass, by: u64) {
         count(&self.replies, class as usize, by);
     }
