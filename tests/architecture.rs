@@ -52,7 +52,7 @@ const ONLY: &[Only] = &[
     Only { word: "tokio_rustls", within: &["gate/tls", "upstream/"], otherwise: "as with rustls" },
     Only { word: "rcgen", within: &["cli/"], otherwise: "the service makes no certificates" },
     Only { word: "clap", within: &["cli/"], otherwise: "the command line is one layer" },
-    Only { word: "axum", within: &["gate/", "cli/"], otherwise: "HTTP is served in one place" },
+    Only { word: "axum", within: &["telemetry/"], otherwise: "HTTP is served in one place" },
 ];
 
 /// What a layer must not know, whatever for.

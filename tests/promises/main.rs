@@ -9,8 +9,15 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod bounded;
+mod configurations;
+mod custody;
 mod dialogues;
+mod partners;
+mod running;
 mod smuggling;
+mod submission;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod upstream_faults;

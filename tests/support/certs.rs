@@ -5,7 +5,6 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::WebPkiClientVerifier,
 };
 use std::{
     fs,
@@ -76,13 +75,6 @@ impl Authority {
     pub fn client_of(&self, version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
         let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
         Arc::new(config.with_root_certificates(self.roots()).with_no_client_auth())
-    }
-
-    /// For a server that wants client certificates of this authority.
-    pub fn server_that_asks(&self, identity: &Identity) -> Arc<ServerConfig> {
-        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).allow_unauthenticated().build().unwrap();
-        let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
-        Arc::new(config.with_client_cert_verifier(verifier).with_single_cert(vec![identity.der.clone()], identity.key()).unwrap())
     }
 }
 

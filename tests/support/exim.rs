@@ -4,6 +4,7 @@ use super::{partners, places, postfix::chown, wait};
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ impl Exim {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("octroi-exim-").tempdir().unwrap();
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let address = places::free();
         let at = dir.path().to_str().unwrap();
         for sub in ["spool", "mail", "log"] {

@@ -192,10 +192,6 @@ impl Gate {
         self.address("mx")
     }
 
-    pub fn http_address(&self) -> SocketAddr {
-        self.http
-    }
-
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it does not run").id()
     }
@@ -214,10 +210,6 @@ impl Gate {
     pub fn wait_exit(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it does not run");
         wait::until("octroi to end", || child.try_wait().unwrap())
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// Replaces text in the configuration file.
@@ -329,10 +321,6 @@ impl Metrics {
     /// The sum of all series of that name whose labels include `part`.
     pub fn sum(&self, name: &str, part: &str) -> f64 {
         self.0.iter().filter(|(key, _)| key.split('{').next() == Some(name) && key.contains(part)).map(|(_, value)| value).sum()
-    }
-
-    pub fn violations(&self, kind: &str) -> f64 {
-        self.sum("octroi_violations_total", &format!("kind=\"{kind}\""))
     }
 
     pub fn messages(&self, verdict: &str) -> f64 {

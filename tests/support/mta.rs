@@ -71,8 +71,6 @@ pub struct Received {
     pub recipients: Vec<String>,
     /// Dots unstuffed.
     pub content: Vec<u8>,
-    /// As it came over the wire, the end of data not included.
-    pub wire: Vec<u8>,
     /// Came by BDAT, in so many chunks; 0: by DATA.
     pub chunks: usize,
     /// What was answered; `None` where nothing was.
@@ -121,6 +119,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     connections: Mutex<Vec<Connection>>,
     sockets: Mutex<Vec<TcpStream>>,
+    forgetful: AtomicBool,
     stopped: AtomicBool,
     open: AtomicUsize,
 }
@@ -162,6 +161,7 @@ impl Mta {
             received: Mutex::default(),
             connections: Mutex::default(),
             sockets: Mutex::default(),
+            forgetful: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             open: AtomicUsize::new(0),
         });
@@ -203,6 +203,11 @@ impl Mta {
     /// The usual from now on.
     pub fn mend(&self) {
         self.shared.acts.lock().unwrap().clear();
+    }
+
+    /// Keeps no content from now on, for loads of which all would be too much.
+    pub fn forget_contents(&self) {
+        self.shared.forgetful.store(true, Ordering::SeqCst);
     }
 
     pub fn offer(&self, extensions: &[&str]) {

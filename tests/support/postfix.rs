@@ -5,6 +5,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -28,7 +29,7 @@ impl Postfix {
         let address = places::free();
         let at = dir.path().to_str().unwrap();
         // Its daemons run as postfix, deliveries as nobody.
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for sub in ["etc", "spool", "data", "mail"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -115,11 +116,17 @@ impl Postfix {
         })
     }
 
-    /// Files in the queue directories that are not empty by nature.
+    /// Messages that it has taken and not delivered yet. A file that is not executable was never
+    /// finished, nor acknowledged: its writer died.
     pub fn queued(&self) -> usize {
         fn count(dir: &Path) -> usize {
             let Ok(entries) = fs::read_dir(dir) else { return 0 };
-            entries.filter_map(Result::ok).map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
+            let of = |path: &Path| match fs::metadata(path) {
+                Ok(meta) if meta.is_dir() => count(path),
+                Ok(meta) => usize::from(meta.permissions().mode() & 0o100 != 0),
+                Err(_) => 0,
+            };
+            entries.filter_map(Result::ok).map(|entry| of(&entry.path())).sum()
         }
         ["maildrop", "incoming", "active", "deferred"].iter().map(|name| count(&self.dir.path().join("spool").join(name))).sum()
     }

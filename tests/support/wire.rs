@@ -37,10 +37,6 @@ impl Wire {
         self.local
     }
 
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
     fn stream(&mut self) -> &mut Stream {
         self.stream.as_mut().expect("a handshake failed before")
     }

@@ -258,24 +258,23 @@ impl Session<'_> {
         if !self.say(Step::Data, "354 End data with <CR><LF>.<CR><LF>")? {
             return Ok(());
         }
-        let mut wire = Vec::new();
+        let keep = !self.shared.forgetful.load(Ordering::SeqCst);
         let mut asked = false;
         loop {
-            if !asked && !wire.is_empty() {
-                asked = true;
-                self.inside()?;
-            }
             let line = self.wire.line()?.ok_or(Over)?;
             if line == b"." {
                 break;
             }
-            let unstuffed = if line.first() == Some(&b'.') { &line[1..] } else { &line[..] };
-            self.content.extend_from_slice(unstuffed);
-            self.content.extend_from_slice(b"\r\n");
-            wire.extend_from_slice(&line);
-            wire.extend_from_slice(b"\r\n");
+            if !std::mem::replace(&mut asked, true) {
+                self.inside()?;
+            }
+            if keep {
+                let unstuffed = if line.first() == Some(&b'.') { &line[1..] } else { &line[..] };
+                self.content.extend_from_slice(unstuffed);
+                self.content.extend_from_slice(b"\r\n");
+            }
         }
-        self.finish(wire)
+        self.finish()
     }
 
     /// The script's moment inside the content; nothing is said there as a rule.
@@ -294,11 +293,12 @@ impl Session<'_> {
         if self.recipients.is_empty() {
             return Ok(self.wire.send(b"554 5.5.1 Error: no valid recipients\r\n")?);
         }
-        self.content.extend([half, rest].concat());
+        if !self.shared.forgetful.load(Ordering::SeqCst) {
+            self.content.extend([half, rest].concat());
+        }
         self.chunks += 1;
         if last {
-            let wire = self.content.clone();
-            return self.finish(wire);
+            return self.finish();
         }
         if !self.say(Step::Chunk, "250 2.0.0 Ok")? {
             self.forget();
@@ -306,13 +306,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, wire: Vec<u8>) -> Flow {
+    fn finish(&mut self) -> Flow {
         let received = Received {
             session: self.number,
             mail: self.mail.take().unwrap_or_default(),
             recipients: std::mem::take(&mut self.recipients),
             content: std::mem::take(&mut self.content),
-            wire,
             chunks: std::mem::take(&mut self.chunks),
             answer: None,
             xclient: self.xclient.clone(),
