@@ -3,7 +3,6 @@ use super::{
     ConfigFile, Failure,
     style::{Colour, Out, wrap},
 };
-use crate::chain::{Configured, Mode, OnError};
 use crate::config::Config;
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
 use crate::upstream;
@@ -29,7 +28,7 @@ pub(super) struct Arguments {
     quiet: bool,
 }
 
-pub(super) fn main(arguments: &Arguments, out: Out) -> Result<ExitCode, Failure> {
+pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -40,7 +39,7 @@ pub(super) fn main(arguments: &Arguments, out: Out) -> Result<ExitCode, Failure>
     };
     state_dir(&config.gate.settings.state_dir)?;
     if !arguments.quiet {
-        show(&config, &out);
+        show(&config, out);
         out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
     }
     Ok(ExitCode::SUCCESS)
@@ -71,8 +70,7 @@ fn show(config: &Config, out: &Out) {
     for listener in &settings.listeners {
         show_listener(listener, settings, out);
     }
-    out.heading("Chain");
-    show_chain(config, out);
+    out.line(format_args!("\n{}", config.gate.chain));
     out.heading("Upstreams");
     for upstream in &config.gate.upstreams {
         show_upstream(upstream, out);
@@ -118,44 +116,6 @@ fn show_listener(listener: &Listener, settings: &Settings, out: &Out) {
         facts.push(format!("greeting after {:?}", settings.smtp.greet_pause));
     }
     row(out, &listener.name, &facts.join(", "));
-}
-
-fn show_chain(config: &Config, out: &Out) {
-    let stages = config.gate.chain.stages();
-    if stages.is_empty() {
-        return out.line("  no stages: every message that the upstream takes goes through");
-    }
-    for (n, segment) in config.gate.chain.plan().iter().enumerate() {
-        let how = match (n, segment.len()) {
-            (0, 1) => "while the message arrives",
-            (0, _) => "while the message arrives, at the same time",
-            (_, 1) => "after that, on the whole message",
-            _ => "after that, on the whole message, at the same time",
-        };
-        out.line(format_args!("  {}", out.paint(Colour::Dim, how)));
-        for stage in segment {
-            row(out, &format!("  {}", stage.name), &stage_facts(stage));
-        }
-    }
-}
-
-fn stage_facts(stage: &Configured) -> String {
-    let mut facts = vec![stage.kind.to_owned(), format!("within {:?}", stage.timeout)];
-    facts.push(match stage.on_error {
-        OnError::Accept => "passes if it fails".into(),
-        OnError::Tempfail => "451 if it fails".into(),
-        OnError::Reject => "550 if it fails".into(),
-    });
-    if stage.mode == Mode::Observe {
-        facts.push("only observes".into());
-    }
-    if stage.stage.may_edit() {
-        facts.push("may edit".into());
-    }
-    if !stage.listeners.is_empty() {
-        facts.push(format!("on {}", stage.listeners.join(" and ")));
-    }
-    facts.join(", ")
 }
 
 fn show_upstream(upstream: &upstream::Settings, out: &Out) {

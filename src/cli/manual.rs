@@ -21,14 +21,14 @@ pub(super) struct Man {
     directory: Option<PathBuf>,
 }
 
-pub(super) fn completions(arguments: &Completions, out: Out) -> Result<ExitCode, Failure> {
+pub(super) fn completions(arguments: &Completions, out: &Out) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut CommandLine::command(), "octroi", &mut script);
     out.octets(&script);
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn man(arguments: &Man, out: Out) -> Result<ExitCode, Failure> {
+pub(super) fn man(arguments: &Man, out: &Out) -> Result<ExitCode, Failure> {
     let command = CommandLine::command();
     match &arguments.directory {
         Some(directory) => clap_mangen::generate_to(command, directory).map_err(|e| Failure::of(directory.display(), e))?,

@@ -67,12 +67,12 @@ pub fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let out = Out::new();
     let done = match command_line.command {
-        Command::Try(arguments) => try_it::main(arguments, out),
+        Command::Try(arguments) => try_it::main(&arguments, &out),
         Command::Run(arguments) => run::main(&arguments),
-        Command::Check(arguments) => check::main(&arguments, out),
-        Command::Certs(arguments) => certs::main(&arguments, out),
-        Command::Completions(arguments) => manual::completions(&arguments, out),
-        Command::Man(arguments) => manual::man(&arguments, out),
+        Command::Check(arguments) => check::main(&arguments, &out),
+        Command::Certs(arguments) => certs::main(&arguments, &out),
+        Command::Completions(arguments) => manual::completions(&arguments, &out),
+        Command::Man(arguments) => manual::man(&arguments, &out),
     };
     match done {
         Ok(code) => code,

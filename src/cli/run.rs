@@ -100,6 +100,11 @@ impl Service {
         self.http.as_ref().map(http::Server::address)
     }
 
+    /// Whether mail can be taken.
+    pub(super) fn ready(&self) -> Result<(), &'static str> {
+        self.with_gate(Gate::ready).unwrap_or(Err("draining"))
+    }
+
     async fn serve_until_told(mut self, path: &std::path::Path) -> Result<(), Failure> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut ends = Ends::new()?;

@@ -8,7 +8,7 @@ mod tests;
 
 pub use report::Report;
 
-use crate::chain::Configured;
+use crate::chain::Chain;
 use crate::value::settings::{Problem, Problems, Section};
 use crate::{gate, stages, telemetry, upstream};
 use std::{
@@ -20,13 +20,11 @@ use toml::de::DeTable;
 
 /// Everything a configuration says, checked as far as that goes without asking anybody else.
 pub struct Config {
-    pub gate: gate::settings::Settings,
-    /// The chain, in order.
-    pub stages: Vec<Configured>,
-    pub upstreams: Vec<upstream::Settings>,
-    pub routes: Vec<upstream::Route>,
+    pub gate: gate::Setup,
     pub metrics: telemetry::http::Settings,
     pub log: telemetry::log::Settings,
+    /// The text it was read from.
+    pub source: String,
 }
 
 /// More is no configuration; somebody has named the wrong file.
@@ -64,16 +62,21 @@ impl Config {
     pub fn parse(path: &Path, text: String) -> Result<Self, Report> {
         let (table, syntax) = DeTable::parse_recoverable(&text);
         let problems = Problems::default();
-        let config = Self::read(&mut Section::root(&table, problems.clone()));
+        let mut config = Self::read(&mut Section::root(&table, problems.clone()));
         let problems = merge(syntax.iter().map(|error| syntax_problem(error, &text)).collect(), problems.take(), &text);
-        if problems.is_empty() { Ok(config) } else { Err(Report::new(path.to_owned(), text, problems)) }
+        if !problems.is_empty() {
+            return Err(Report::new(path.to_owned(), text, problems));
+        }
+        config.source = text;
+        Ok(config)
     }
 
     fn read(root: &mut Section<'_>) -> Self {
-        let gate = gate::settings::Settings::read(root);
+        let settings = gate::settings::Settings::read(root);
         let (upstreams, routes) = upstream::settings::read(root);
-        let listeners: Vec<&str> = gate.listeners.iter().map(|listener| &*listener.name).collect();
-        let stages = stages::read(root, &listeners);
+        let listeners: Vec<&str> = settings.listeners.iter().map(|listener| &*listener.name).collect();
+        let chain = Chain::new(stages::read(root, &listeners), settings.timeouts.message);
+        let gate = gate::Setup { settings, chain, upstreams, routes };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));
         for (key, instead) in LATER {
@@ -81,7 +84,7 @@ impl Config {
                 root.complain_at(span, format!("`{key}` is not in this version of octroi: {instead}"));
             }
         }
-        Self { gate, stages, upstreams, routes, metrics, log }
+        Self { gate, metrics, log, source: String::new() }
     }
 }
 

@@ -22,7 +22,7 @@ fn mistakes(text: &str) -> Vec<String> {
 #[test]
 fn little_is_needed() {
     let config = parse(LEAST).unwrap();
-    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.gate.upstreams.len(), 1);
     assert_eq!(config.metrics.address, None);
     assert_eq!(config.log, telemetry::log::Settings::default());
 }

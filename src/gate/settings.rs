@@ -202,6 +202,13 @@ impl Tls {
         }
         Self { certificates, client_ca }
     }
+
+    /// All files it names.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let pairs = self.certificates.iter().flat_map(|files| [&files.certificate, &files.private_key]);
+        pairs.chain(&self.client_ca).cloned().collect()
+    }
 }
 
 impl CertificateFiles {

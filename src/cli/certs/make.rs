@@ -1,6 +1,6 @@
 //! A certificate authority for one certificate.
 use crate::cli::Failure;
-use jiff::{Span, Zoned, civil::Date};
+use jiff::{Span, Timestamp, civil::Date, tz::Offset};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
@@ -31,7 +31,7 @@ pub(in crate::cli) fn make(directory: &Path, names: &[String], force: bool) -> R
     {
         return Err(Failure(format!("{} is there already; --force replaces it", there.display())));
     }
-    let today = Zoned::now().date();
+    let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let authority = CertifiedIssuer::self_signed(authority_parameters(today)?, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let certificate = leaf_parameters(names, today)?.signed_by(&key, &authority)?;

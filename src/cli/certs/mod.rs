@@ -29,9 +29,9 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-pub(super) fn main(arguments: &Arguments, out: Out) -> Result<ExitCode, Failure> {
+pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     if let Some(config) = &arguments.config {
-        return show::show(config, &out);
+        return show::show(config, out);
     }
     let names = if arguments.names.is_empty() { default_names() } else { arguments.names.clone() };
     let Files { authority, certificate, private_key } = make(&arguments.directory, &names, arguments.force)?;

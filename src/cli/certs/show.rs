@@ -44,7 +44,7 @@ fn validity(certificate: &Certificate) -> (i64, String) {
     let days = left.div_euclid(86400);
     let date = Timestamp::from_second(certificate.not_after).map_or_else(|_| "a date out of range".to_owned(), |at| at.strftime("%F %T UTC").to_string());
     let words = match days {
-        ..0 => format!("{date}: expired"),
+        i64::MIN..=-1 => format!("{date}: expired"),
         1 => format!("{date}, 1 day left"),
         _ => format!("{date}, {days} days left"),
     };
