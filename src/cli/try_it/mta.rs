@@ -170,10 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let address = start(folder.path().to_owned()).await.unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(b"EHLO a.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"EHLO a.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n").await.unwrap();
         stream.write_all(b"Subject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n").await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
