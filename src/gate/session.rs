@@ -15,12 +15,11 @@ use crate::smtp::{
     Domain, Mail, Refusal, Reply,
     server::{self, AboutAuth, AboutHello, AboutMail, Event, Offence, Owed, Tally, Waiting},
 };
-use crate::telemetry::{HandshakeResult, Violation};
+use crate::telemetry::Violation;
 use crate::upstream::{Exchange, Seat, UpstreamError};
 use bytes::BytesMut;
 use std::{io, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
 
 /// How a session goes on after an event.
 type Step = Result<(), Broken>;
@@ -182,9 +181,9 @@ impl Session {
     async fn handle(&mut self, event: Event) -> Step {
         match event {
             Event::Hello { domain, extended, owed } => self.hello(domain, extended, owed).await,
-            Event::StartTls { owed } => return self.start_tls(owed).await,
-            Event::Auth { mechanism, initial, owed } => self.auth(mechanism, initial.as_deref(), owed).await,
-            Event::AuthResponse { line, owed } => self.auth_response(line, owed).await,
+            Event::StartTls { owed } => return Box::pin(self.start_tls(owed)).await,
+            Event::Auth { mechanism, initial, owed } => Box::pin(self.auth(mechanism, initial.as_deref(), owed)).await,
+            Event::AuthResponse { line, owed } => Box::pin(self.auth_response(line, owed)).await,
             Event::Mail { mail, owed } => self.mail(mail, owed).await,
             Event::Recipient { recipient, owed } => self.recipient(recipient, owed).await,
             Event::Body(chunk) => self.body(chunk).await,
@@ -233,28 +232,15 @@ impl Session {
         self.smtp = fresh;
         let mut go_ahead = BytesMut::from(go_ahead);
         self.line.write(&mut go_ahead, timeouts.client_command).await?;
-        let acceptor = TlsAcceptor::from(Arc::clone(config));
         let stream = self.line.take_plain().ok_or(Broken::Lost(io::ErrorKind::NotConnected.into()))?;
-        match timeout(timeouts.tls_handshake, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let facts = tls::facts(stream.get_ref().1);
-                self.accepted.metrics().handshake(HandshakeResult::of(facts.version));
-                self.line.put(Stream::Tls(Box::new(stream)));
-                // RFC 3207 §4.2: nothing the client said in clear text is known any more.
-                self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
-                self.inspections = Inspections::begin(&generation.chain, &self.client).await;
-                self.seat = Seat::default();
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                self.accepted.metrics().handshake(HandshakeResult::Failed);
-                Err(Broken::Handshake(error.to_string()))
-            }
-            Err(_) => {
-                self.accepted.metrics().handshake(HandshakeResult::TimedOut);
-                Err(Broken::Handshake("no handshake in time".into()))
-            }
-        }
+        let accepted = tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, self.accepted.metrics()).await;
+        let (stream, facts) = accepted.map_err(|error| Broken::Handshake(error.to_string()))?;
+        self.line.put(Stream::Tls(stream));
+        // RFC 3207 §4.2: nothing the client said in clear text is known any more.
+        self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
+        self.inspections = Inspections::begin(&generation.chain, &self.client).await;
+        self.seat = Seat::default();
+        Ok(())
     }
 
     async fn mail(&mut self, mail: Box<Mail>, owed: Owed<AboutMail>) {

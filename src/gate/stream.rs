@@ -4,6 +4,7 @@
 //! what it got as a slice, so that an idle session holds none. And one timer serves a whole
 //! session: it is armed for the earliest deadline so far and looked at only when it fires, so that
 //! a deadline that is met costs nothing.
+use super::tls::TlsStream;
 use bytes::{Buf, BytesMut};
 use std::{
     cell::RefCell,
@@ -18,7 +19,6 @@ use tokio::{
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_rustls::server::TlsStream;
 use tokio_util::{io::poll_read_buf, sync::WaitForCancellationFutureOwned};
 
 /// Octets read at once.
@@ -34,7 +34,7 @@ thread_local! {
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(TlsStream),
     /// In the middle of a handshake that failed.
     Gone,
 }
