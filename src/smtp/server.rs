@@ -40,19 +40,44 @@ pub enum AboutMessage {}
 
 #[derive(Debug)]
 pub enum Event {
-    Hello { domain: Domain, extended: bool, owed: Owed<AboutHello> },
-    StartTls { owed: Owed<AboutTls> },
+    Hello {
+        domain: Domain,
+        extended: bool,
+        owed: Owed<AboutHello>,
+    },
+    StartTls {
+        owed: Owed<AboutTls>,
+    },
     /// AUTH; the octets are secrets.
-    Auth { mechanism: Box<str>, initial: Option<Bytes>, owed: Owed<AboutAuth> },
+    Auth {
+        mechanism: Box<str>,
+        initial: Option<Bytes>,
+        owed: Owed<AboutAuth>,
+    },
     /// A line of the exchange, without CRLF; the octets are secrets.
-    AuthResponse { line: BytesMut, owed: Owed<AboutAuth> },
-    Mail { mail: Box<Mail>, owed: Owed<AboutMail> },
-    Recipient { recipient: Box<Recipient>, owed: Owed<AboutRecipient> },
+    AuthResponse {
+        line: BytesMut,
+        owed: Owed<AboutAuth>,
+    },
+    Mail {
+        mail: Box<Mail>,
+        owed: Owed<AboutMail>,
+    },
+    Recipient {
+        recipient: Box<Recipient>,
+        owed: Owed<AboutRecipient>,
+    },
     /// Message octets, in order; line ends canonical, dot-stuffing removed.
     Body(Bytes),
-    EndOfData { ending: Ending, owed: Owed<AboutMessage> },
-    /// The transaction is over without a message: RSET, EHLO, or a message that was given up.
-    Reset,
+    EndOfData {
+        ending: Ending,
+        owed: Owed<AboutMessage>,
+    },
+    /// The transaction is over without a message: RSET, EHLO, or a message that was given up, and
+    /// what the client was told of it.
+    Reset {
+        refused: Option<Refusal>,
+    },
     /// Something no mail client does; the session has answered it already.
     Offence(Offence),
     Quit,
@@ -143,9 +168,16 @@ enum State {
     Recipients,
     Data(Decoder),
     /// A message by BDAT: inside a chunk while `remaining` is not 0, else between two.
-    Chunks { decoder: ChunkDecoder, remaining: u64, last: bool },
+    Chunks {
+        decoder: ChunkDecoder,
+        remaining: u64,
+        last: bool,
+    },
     /// Octets of a chunk that is refused already (RFC 3030 §2: "accept and discard").
-    Discard { remaining: u64, refusal: Refusal },
+    Discard {
+        remaining: u64,
+        refusal: Refusal,
+    },
     /// Inside AUTH.
     Auth,
     Closed,
@@ -367,7 +399,7 @@ impl Session {
             // A client that goes on and on after that is not waiting for an answer.
             if self.size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
                 self.close(&too_big());
-                return Some(Event::Reset);
+                return Some(Event::Reset { refused: Some(too_big()) });
             }
             return None;
         }
@@ -390,7 +422,7 @@ impl Session {
     fn give_up(&mut self, refusal: &Refusal) {
         self.say(refusal.reply());
         self.forget();
-        self.events.push_back(Event::Reset);
+        self.events.push_back(Event::Reset { refused: Some(refusal.clone()) });
         if refusal.closes() {
             self.state = State::Closed;
         }
@@ -517,7 +549,7 @@ impl Session {
             Command::Rset => {
                 self.forget();
                 self.say(&Reply::new(250, "2.0.0 forgotten"));
-                Some(Event::Reset)
+                Some(Event::Reset { refused: None })
             }
             Command::Noop => {
                 self.say(&Reply::new(250, "2.0.0 done"));
@@ -547,7 +579,7 @@ impl Session {
         // RFC 5321 §4.1.4: a second EHLO is a RSET as well.
         if !matches!(self.state, State::Connected) {
             self.forget();
-            self.events.push_back(Event::Reset);
+            self.events.push_back(Event::Reset { refused: None });
         }
         let ask = self.ask(|owed| Event::Hello { domain, extended, owed });
         self.events.extend(ask);
@@ -653,7 +685,7 @@ impl Session {
         if size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
             // Nobody waits for that many.
             self.close(&refusal);
-            return Some(Event::Reset);
+            return Some(Event::Reset { refused: Some(refusal) });
         }
         if self.one_error_more() {
             return None;
@@ -862,3 +894,6 @@ fn too_big() -> Refusal {
 fn must_start_tls() -> Refusal {
     Refusal::permanent(30, "7.0", "say STARTTLS first")
 }
+
+#[cfg(test)]
+mod tests;

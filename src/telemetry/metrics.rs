@@ -97,6 +97,16 @@ labels! {
     UpstreamFault {
         Connect = "connect", Tls = "tls", Timeout = "timeout", Closed = "closed", Garbage = "garbage", Shutdown = "shutdown",
         NoneHealthy = "none_healthy", Io = "io",
+        // It lacks what it is configured to have (XCLIENT, STARTTLS).
+        Capability = "capability",
+    }
+}
+
+impl HandshakeResult {
+    /// Of one that succeeded, by its version, `TLSv1.2` or `TLSv1.3`.
+    #[must_use]
+    pub fn of(version: &str) -> Self {
+        if version == "TLSv1.2" { Self::Tls12 } else { Self::Tls13 }
     }
 }
 
@@ -148,6 +158,9 @@ impl ListenerMetrics {
     }
     pub fn command(&self, command: CommandWord) {
         count(&self.commands, command as usize, 1);
+    }
+    pub fn commands(&self, command: CommandWord, by: u64) {
+        count(&self.commands, command as usize, by);
     }
     pub fn replies(&self, class: ReplyClass, by: u64) {
         count(&self.replies, class as usize, by);

@@ -1,5 +1,7 @@
 //! What octroi tells of itself: metrics, and the log.
 
+pub mod http;
+pub mod log;
 mod metrics;
 
 pub use metrics::{
