@@ -10,7 +10,7 @@ pub struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -24,15 +24,19 @@ pub struct Share {
 impl Budget {
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }))
     }
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.0.limit
+        self.0.limit.load(Ordering::Relaxed)
     }
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
+    }
+    /// Sets another limit; what is above it now is not taken back.
+    pub fn set_limit(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
     /// A share of nothing, which can grow.
     #[must_use]
@@ -46,9 +50,9 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, octets: u64) -> bool {
         let inner = &self.budget.0;
-        let taken = inner
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(octets).filter(|sum| *sum <= inner.limit));
+        let taken = inner.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(octets).filter(|sum| *sum <= inner.limit.load(Ordering::Relaxed))
+        });
         if taken.is_ok() {
             self.octets += octets;
         }

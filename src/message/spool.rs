@@ -3,6 +3,7 @@ use super::{
     Content,
     budget::{Budget, Share},
 };
+use crate::smtp::Refusal;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -43,6 +44,14 @@ pub enum SpoolError {
     /// `452 4.3.1` as well (a full file system is one of these).
     #[error("spool: {0}")]
     Io(#[from] io::Error),
+}
+
+impl SpoolError {
+    /// What the client is told: nothing about what is short, or broken, here.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal::temporary(52, "3.1", "insufficient system storage, try again later")
+    }
 }
 
 /// Content being received. Becomes a [`Content`], or is dropped and gone.

@@ -1,6 +1,6 @@
 //! The other side: replies read, commands written.
 use super::{BodyType, Capabilities, Mail, Recipient, Reply, Ret};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use memchr::memchr;
 use std::fmt::Write as _;
 
@@ -69,13 +69,20 @@ impl Replies {
 
     fn reply(&mut self) -> Result<Option<Reply>, Garbage> {
         while let Some(lf) = self.input.get(self.searched..).and_then(|new| memchr(b'\n', new)) {
-            let mut line = self.input.split_to(self.searched + lf + 1);
-            self.searched = 0;
-            if !line.ends_with(b"\r\n") {
-                return Err(Garbage::BareNewline);
+            let end = std::mem::take(&mut self.searched) + lf + 1;
+            let line = self.input.get(..end).unwrap_or_default();
+            let line = parse_line(line.strip_suffix(b"\r\n").ok_or(Garbage::BareNewline)?)?;
+            match self.lines {
+                0 => self.code = line.code,
+                MAX_LINES => return Err(Garbage::TooManyLines(MAX_LINES)),
+                _ if line.code != self.code => return Err(Garbage::CodesDiffer),
+                _ => self.text.push('\n'),
             }
-            line.truncate(line.len() - 2);
-            if self.line(&line)? {
+            self.lines += 1;
+            self.text.push_str(&String::from_utf8_lossy(line.text));
+            let last = line.last;
+            self.input.advance(end);
+            if last {
                 self.lines = 0;
                 return Ok(Some(Reply::new(self.code, std::mem::take(&mut self.text))));
             }
@@ -84,34 +91,27 @@ impl Replies {
         // The CR may be there already.
         if self.searched > MAX_LINE + 1 { Err(Garbage::LineTooLong(MAX_LINE)) } else { Ok(None) }
     }
+}
 
-    /// Adds a line to the reply under way; whether it was its last.
-    fn line(&mut self, line: &[u8]) -> Result<bool, Garbage> {
-        if line.len() > MAX_LINE {
-            return Err(Garbage::LineTooLong(MAX_LINE));
-        }
-        let (code, last, text) = match line {
-            [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
-                let code = [a, b, c].iter().fold(0, |code, &digit| code * 10 + u16::from(digit - b'0'));
-                match rest {
-                    // Servers leave the blank out where there is no text; RFC 5321 §4.2 lets them.
-                    [] => (code, true, rest),
-                    [b' ', text @ ..] => (code, true, text),
-                    [b'-', text @ ..] => (code, false, text),
-                    _ => return Err(Garbage::NoCode),
-                }
-            }
-            _ => return Err(Garbage::NoCode),
-        };
-        match self.lines {
-            0 => self.code = code,
-            MAX_LINES => return Err(Garbage::TooManyLines(MAX_LINES)),
-            _ if code != self.code => return Err(Garbage::CodesDiffer),
-            _ => self.text.push('\n'),
-        }
-        self.lines += 1;
-        self.text.push_str(&String::from_utf8_lossy(text));
-        Ok(last)
+struct Line<'a> {
+    code: u16,
+    /// It ends its reply.
+    last: bool,
+    text: &'a [u8],
+}
+
+fn parse_line(line: &[u8]) -> Result<Line<'_>, Garbage> {
+    if line.len() > MAX_LINE {
+        return Err(Garbage::LineTooLong(MAX_LINE));
+    }
+    let [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = line else { return Err(Garbage::NoCode) };
+    let code = [a, b, c].iter().fold(0, |code, &digit| code * 10 + u16::from(digit - b'0'));
+    match rest {
+        // Servers leave the blank out where there is no text; RFC 5321 §4.2 lets them.
+        [] => Ok(Line { code, last: true, text: rest }),
+        [b' ', text @ ..] => Ok(Line { code, last: true, text }),
+        [b'-', text @ ..] => Ok(Line { code, last: false, text }),
+        _ => Err(Garbage::NoCode),
     }
 }
 

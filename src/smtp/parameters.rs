@@ -1,6 +1,7 @@
 //! The arguments of MAIL and RCPT: paths and their ESMTP parameters.
 use super::path::is_domain;
 use super::{Address, Mistake, Offer, ReversePath};
+use memchr::memchr2;
 
 /// `BODY=` (RFC 6152, RFC 3030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,16 +130,7 @@ fn split_path(arguments: &str) -> Option<(Path<'_>, &str)> {
     let arguments = arguments.trim_start_matches(' ');
     let bracketed = arguments.strip_prefix('<');
     let (text, end) = (bracketed.unwrap_or(arguments), if bracketed.is_some() { b'>' } else { b' ' });
-    let (mut quoted, mut escaped) = (false, false);
-    let at = text.bytes().position(|octet| {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => return octet == end && !quoted,
-        }
-        false
-    });
+    let at = memchr2(end, b'"', text.as_bytes()).and_then(|at| at.checked_add(unquoted(text.get(at..)?.as_bytes(), end)?));
     let (path, rest) = match at {
         Some(at) => (text.get(..at)?, text.get(at + 1..)?),
         None if bracketed.is_none() => (text, ""),
@@ -150,6 +142,20 @@ fn split_path(arguments: &str) -> Option<(Path<'_>, &str)> {
         "" => bracketed.map(|_| (Path::Null, rest)),
         _ => Some((Path::Mailbox(without_route(path)?), rest)),
     }
+}
+
+/// Where `end` first stands outside quotes (RFC 5321 §4.1.2, Quoted-string).
+fn unquoted(text: &[u8], end: u8) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.iter().position(|&octet| {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return octet == end && !quoted,
+        }
+        false
+    })
 }
 
 /// Source routes are taken and ignored (RFC 5321 §4.1.1.3, appendix C): mail that went where they

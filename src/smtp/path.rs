@@ -1,4 +1,5 @@
 //! Paths, mailboxes and domains (RFC 5321 §4.1.2, §4.1.3; RFC 6531 §3.3).
+use memchr::memchr;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -109,8 +110,11 @@ fn local_part_end(text: &str, utf8: bool) -> Option<usize> {
     let end = match text.strip_prefix('"') {
         Some(rest) => quoted_string_end(rest, utf8)? + 1,
         None => {
-            let end = text.find('@').unwrap_or(text.len());
-            text.get(..end)?.chars().all(|c| if c.is_ascii() { is_atext(c) || c == '.' } else { utf8 && is_letter(c) }).then_some(end)?
+            let end = memchr(b'@', text.as_bytes()).unwrap_or(text.len());
+            let local = text.get(..end)?;
+            let is_dot_string = |octet: u8| is_atext(octet) || octet == b'.';
+            let valid = local.bytes().all(|octet| is_dot_string(octet) || (utf8 && !octet.is_ascii()));
+            (valid && (local.is_ascii() || local.chars().all(|c| c.is_ascii() || is_letter(c)))).then_some(end)?
         }
     };
     (1..=MAX_PART).contains(&end).then_some(end)
@@ -133,8 +137,8 @@ fn quoted_string_end(text: &str, utf8: bool) -> Option<usize> {
 }
 
 /// RFC 5322 §3.2.3.
-fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+fn is_atext(octet: u8) -> bool {
+    matches!(octet, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
 }
 
 /// UTF8-non-ascii (RFC 6531 §3.3) that has one reading only: no control, no blank, nothing that
@@ -148,16 +152,20 @@ fn is_letter(c: char) -> bool {
 
 /// A domain in the wide sense of [`Domain::parse`]; with U-labels where `utf8`.
 pub(super) fn is_domain(text: &str, utf8: bool) -> bool {
-    let is_label = |label: &str| {
-        let ascii = label.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
-        // How long a U-label is as an A-label is not known here; the whole is bounded.
-        !label.is_empty() && if ascii { label.len() <= MAX_LABEL } else { utf8 && is_u_label(label) }
-    };
-    text.len() <= MAX_PART && text.split('.').all(is_label)
-}
-
-fn is_u_label(label: &str) -> bool {
-    label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || is_letter(c))
+    let (mut label, mut u_labels) = (0, false);
+    for octet in text.bytes() {
+        label = match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < MAX_LABEL => label + 1,
+            b'.' if label > 0 => 0,
+            0x80.. if utf8 => {
+                // How long it is as an A-label is not known here; the whole is bounded.
+                u_labels = true;
+                1
+            }
+            _ => return false,
+        };
+    }
+    label > 0 && text.len() <= MAX_PART && (!u_labels || text.chars().all(|c| c.is_ascii() || is_letter(c)))
 }
 
 fn literal(text: &str) -> Option<&str> {

@@ -102,6 +102,14 @@ labels! {
     }
 }
 
+impl HandshakeResult {
+    /// Of one that succeeded, by its version, `TLSv1.2` or `TLSv1.3`.
+    #[must_use]
+    pub fn of(version: &str) -> Self {
+        if version == "TLSv1.2" { Self::Tls12 } else { Self::Tls13 }
+    }
+}
+
 impl ReplyClass {
     /// Of a reply code.
     #[must_use]

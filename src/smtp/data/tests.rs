@@ -240,6 +240,24 @@ fn innocent_dirt() {
     check(b"..a\r\nb\nc\r\n.\r\n", b".a\r\nb\r\nc\r\n", &["LF"], b"", "a dot gone and a CR added in one piece");
 }
 
+/// Clean text is passed over in blocks; what is not clean is seen wherever it lies in one.
+#[test]
+fn dirt_at_every_place_of_a_long_text() {
+    let text: Vec<u8> = b"an ordinary line of text\r\nand another that is not as long\r\n\r\nx\r\n".repeat(4);
+    for dirt in ["\n", "\r", "\0", ".", "\r\n.", "\r\n..", "\n.", "\r\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n\0.\r\n", "\r\n\r\n"] {
+        for at in 0..text.len() {
+            let wire = [&text[..at], dirt.as_bytes(), &text[at..], b"\r\n.\r\n"].concat();
+            let (expected, rest) = reference::data(&wire).unwrap();
+            for cuts in [&[][..], &[at], &[at + 1]] {
+                let (reading, left) = decode(&wire, cuts).unwrap();
+                assert_eq!((&reading, &left[..]), (&expected, rest), "{dirt:?} at {at} cut at {cuts:?}");
+            }
+            assert_eq!(decode_chunks(&wire, &[], &[], false), reference::chunks(&wire, false), "{dirt:?} at {at}");
+            assert_eq!(decode_chunks(&wire, &[at + 1], &[], true), reference::chunks(&wire, true), "{dirt:?} at {at}");
+        }
+    }
+}
+
 #[test]
 fn stains_and_policies() {
     let refused = |stains: Stains| (stains.refusal(BareNewline::Normalize).is_some(), stains.refusal(BareNewline::Reject).is_some());
@@ -325,7 +343,7 @@ fn stuffing() {
 
 /// Octets that matter, in lines that are short.
 fn dirt() -> impl Strategy<Value = Vec<u8>> {
-    let octet = prop_oneof![3 => Just(b"\r\n".to_vec()), 1 => Just(b"\n".to_vec()), 1 => Just(b"\r".to_vec()), 3 => Just(b".".to_vec()), 1 => Just(b"\0".to_vec()), 1 => Just(b"a".to_vec()), 1 => Just(b"ordinary text".to_vec())];
+    let octet = prop_oneof![3 => Just(b"\r\n".to_vec()), 1 => Just(b"\n".to_vec()), 1 => Just(b"\r".to_vec()), 3 => Just(b".".to_vec()), 1 => Just(b"\0".to_vec()), 1 => Just(b"a".to_vec()), 1 => Just(b"ordinary text".to_vec()), 1 => (1..300usize).prop_map(|length| vec![b'x'; length])];
     prop::collection::vec(octet, 0..30).prop_map(|pieces| pieces.concat())
 }
 
