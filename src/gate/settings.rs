@@ -1,8 +1,9 @@
 //! What the gate is told: listeners, TLS files, limits, timeouts.
 //!
 //! Every key, its default and its reason stand in `deploy/octroi.toml` as well; a test compares the
-//! two. Whatever one setting demands of another is checked here, with its place; what the file
-//! system says (is the certificate there, does the key fit?) is checked by whoever opens it.
+//! two. Whatever one setting demands of another is checked here, with its place, and so is whether
+//! the certificates can be read.
+use super::tls::{Certificate, TlsError};
 use crate::smtp::{Domain, data::BareNewline};
 use crate::upstream;
 use crate::value::{
@@ -212,10 +213,19 @@ impl Tls {
 }
 
 impl CertificateFiles {
+    /// Also opens them: a certificate that cannot be read, or that its key does not fit, is a
+    /// mistake with a place like any other.
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let certificate = section.require("certificate");
-        let private_key = section.require("private_key");
-        Some(Self { certificate: certificate?, private_key: private_key? })
+        let certificate = section.require_placed::<PathBuf>("certificate");
+        let private_key = section.require_placed::<PathBuf>("private_key");
+        let (certificate, private_key) = (certificate?, private_key?);
+        let files = Self { certificate: certificate.value, private_key: private_key.value };
+        if let Err(error) = Certificate::load(&files) {
+            let of_key = matches!(&error, TlsError::File { path, .. } if *path == files.private_key);
+            let (key, span) = if of_key { ("private_key", private_key.span) } else { ("certificate", certificate.span) };
+            section.complain_at(span, format!("`{}`: {error}", section.path(key)));
+        }
+        Some(files)
     }
 }
 
@@ -436,89 +446,4 @@ impl fmt::Display for TlsMode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::value::settings::Problems;
-    use toml::de::DeTable;
-
-    fn read(text: &str) -> (Settings, Vec<(String, String)>) {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        assert!(errors.is_empty(), "{errors:?}");
-        let problems = Problems::default();
-        let settings = Settings::read(&mut Section::root(&table, problems.clone()));
-        let found = problems.take().into_iter().map(|p| (text[p.span].to_owned(), p.text));
-        (settings, found.collect())
-    }
-
-    #[test]
-    fn what_is_left_out_is_as_documented() {
-        let (settings, problems) =
-            read("hostname = \"mx.example.org\"\n[[listener]]\nname = \"mx\"\naddress = \"[::]:25\"\ntls = \"off\"\n");
-        assert_eq!(problems, []);
-        assert_eq!(&*settings.hostname, "mx.example.org");
-        assert_eq!(settings.listeners[0].address, ListenAddress::Ip("[::]:25".parse().unwrap()));
-        assert_eq!(settings.limits.message_memory, 1 << 20);
-        assert_eq!(settings.timeouts.client_data, Duration::from_secs(180));
-        assert_eq!(settings.smtp.bare_newline, BareNewline::Normalize);
-    }
-
-    #[test]
-    fn one_certificate_or_several() {
-        let listener = "hostname = \"mx.example.org\"\n[[listener]]\nname = \"mx\"\naddress = \"systemd:smtp\"\n";
-        let (one, problems) = read(&format!("{listener}[tls]\ncertificate = \"a.pem\"\nprivate_key = \"a.key\"\n"));
-        assert_eq!(problems, []);
-        assert_eq!(one.tls.certificates.len(), 1);
-        assert_eq!(one.listeners[0].address, ListenAddress::Systemd("smtp".into()));
-        let more = "[[tls.certificate]]\ncertificate = \"a.pem\"\nprivate_key = \"a.key\"\n[[tls.certificate]]\ncertificate = \"b.pem\"\n";
-        let (_, problems) = read(&format!("{listener}{more}"));
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].1.starts_with("`tls.certificate.private_key` is missing"), "{problems:?}");
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_told_with_their_place() {
-        let (_, problems) = read(
-            r#"hostname = "localhost"
-[[listener]]
-name = "mx"
-address = "0.0.0.0:25"
-[[listener]]
-name = "mx"
-address = "0.0.0.0:25"
-tls = "off"
-require_tls = true
-client_certificate = "request"
-auth = "forward"
-[[listener]]
-name = "a name"
-address = "25"
-tls = "off"
-[limits]
-memory = "1MiB"
-message_memory = "2MiB"
-recipients = 10
-connections = 0
-[timeouts]
-client_data = "0s"
-hold = "0s"
-"#,
-        );
-        let places: Vec<_> = problems.iter().map(|(place, _)| place.as_str()).collect();
-        let expected = [
-            "\"localhost\"",
-            "[[listener]]",
-            "\"mx\"",
-            "\"0.0.0.0:25\"",
-            "true",
-            "\"request\"",
-            "\"forward\"",
-            "\"a name\"",
-            "\"25\"",
-            "\"2MiB\"",
-            "10",
-            "0",
-            "\"0s\"",
-        ];
-        assert_eq!(places, expected, "{problems:#?}");
-    }
-}
+mod tests;
