@@ -1,1 +1,10 @@
-//! telemetry
+//! What octroi tells of itself: metrics, and the log.
+
+pub mod http;
+pub mod log;
+mod metrics;
+
+pub use metrics::{
+    CommandWord, ConnectionResult, HandshakeResult, Incomplete, ListenerMetrics, Metrics, Outcome, Phase, ReplyClass, StageMetrics,
+    StageResult, UpstreamFault, UpstreamMetrics, Violation,
+};

@@ -102,10 +102,15 @@ impl<'a> Section<'a> {
 
     /// The setting `key`; its absence is a mistake.
     pub fn require<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        self.require_placed(key).map(|placed| placed.value)
+    }
+
+    /// As [`require`](Self::require), with the place.
+    pub fn require_placed<T: Setting>(&mut self, key: &'static str) -> Option<Placed<T>> {
         if self.get(key).is_none() {
             self.complain(format!("`{}` is missing: expected {}", self.path(key), T::EXPECTED));
         }
-        self.take(key)
+        self.take_placed(key)
     }
 
     /// One of a closed set of words.
@@ -136,6 +141,16 @@ impl<'a> Section<'a> {
     /// Whether `key` is there at all.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether `key` is a list, `[[key]]` included.
+    pub fn is_list(&mut self, key: &'static str) -> bool {
+        matches!(self.get(key), Some((DeValue::Array(_), _)))
+    }
+
+    /// Where the value of `key` stands, if it is there.
+    pub fn place(&mut self, key: &'static str) -> Option<Range<usize>> {
+        self.get(key).map(|(_, span)| span)
     }
 
     /// The tables `[[key]]`, in order.
@@ -200,6 +215,12 @@ impl<'a> Section<'a> {
     #[must_use]
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// Lets the keys that nobody asked for pass, where a mistake told already leaves unknown what
+    /// they should be.
+    pub fn forgive(&mut self) {
+        self.table = None;
     }
 
     /// A mistake of the section as a whole.
@@ -341,6 +362,15 @@ impl<T: Setting> Setting for Vec<T> {
             .collect()
     }
 }
+/// For lists of which each item has a check of its own.
+impl<T: Setting> Setting for Vec<Placed<T>> {
+    const EXPECTED: &'static str = <Vec<T> as Setting>::EXPECTED;
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let values = Vec::<T>::read(value)?;
+        let places = value.as_array().into_iter().flat_map(|array| array.iter().map(Spanned::span));
+        Ok(values.into_iter().zip(places).map(|(value, span)| Placed { value, span }).collect())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -368,6 +398,17 @@ mod tests {
         assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
         assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
         assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn the_items_of_a_list_have_places() {
+        let text = "names = [\"a\", \"bc\"]\n";
+        let found = read(text, |root| {
+            let names: Vec<Placed<String>> = root.take("names").unwrap();
+            assert_eq!(names.iter().map(|name| &text[name.span.clone()]).collect::<Vec<_>>(), ["\"a\"", "\"bc\""]);
+        });
+        assert!(found.is_empty());
+        assert_eq!(read("names = [1]", |root| assert_eq!(root.take::<Vec<Placed<String>>>("names"), None)).len(), 1);
     }
 
     #[test]

@@ -1,0 +1,306 @@
+//! The record of one message.
+use super::{Bracketed, Journal, queue_id};
+use crate::chain::{Conclusion, Finding, StageTiming};
+use crate::message::Client;
+use crate::smtp::{Mail, Recipient, Refusal, Reply};
+use crate::telemetry::{Outcome, Violation};
+use crate::value::Id;
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Octets of recipients that a line shows; the others are counted.
+const RECIPIENTS: usize = 1024;
+
+/// The record of one message, from MAIL to whatever becomes of it. Dropped without a word about
+/// that, the message was lost on the way: the client went, or we did.
+///
+/// A transaction that ends before its body begins leaves nothing here: no message was seen, and
+/// what was refused has a line of its own.
+#[derive(Debug)]
+pub struct Entry {
+    journal: Arc<Journal>,
+    id: Id,
+    session: Id,
+    client: Arc<Client>,
+    times: Times,
+    protocol: &'static str,
+    from: Box<str>,
+    /// Divided by LF.
+    to: String,
+    recipients: usize,
+    /// Recipients that `to` has no room for.
+    more: usize,
+    size: u64,
+    message_id: Option<String>,
+    subject: Option<String>,
+    decided_by: Option<Box<str>>,
+    findings: Vec<Finding>,
+    timings: Vec<StageTiming>,
+    upstream: Option<Arc<str>>,
+    violation: Option<Violation>,
+    outcome: Outcome,
+    /// Ours, and where there was one the upstream's.
+    reply: Option<Reply>,
+    error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Times {
+    begun: Instant,
+    /// The first octet of the body was let in.
+    receiving: bool,
+    received: Option<Instant>,
+    concluded: Option<Instant>,
+    settled: Option<Instant>,
+}
+
+impl Entry {
+    pub(super) fn begin(journal: &Arc<Journal>, session: Id, client: &Arc<Client>, mail: &Mail, now: Instant) -> Self {
+        Self {
+            journal: Arc::clone(journal),
+            id: Id::generate(),
+            session,
+            client: Arc::clone(client),
+            times: Times { begun: now, receiving: false, received: None, concluded: None, settled: None },
+            protocol: client.protocol(mail.utf8),
+            from: mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()).into(),
+            to: String::new(),
+            recipients: 0,
+            more: 0,
+            size: 0,
+            message_id: None,
+            subject: None,
+            decided_by: None,
+            findings: Vec::new(),
+            timings: Vec::new(),
+            upstream: None,
+            violation: None,
+            outcome: Outcome::Lost,
+            reply: None,
+            error: None,
+        }
+    }
+
+    /// The message's name: in `Received`, in the log, in our own replies.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// A recipient that was accepted.
+    pub fn recipient(&mut self, recipient: &Recipient) {
+        self.recipients += 1;
+        self.journal.listener.recipients.inc();
+        let address = recipient.address.as_str();
+        if self.to.len() + address.len() > RECIPIENTS {
+            self.more += 1;
+            return;
+        }
+        if !self.to.is_empty() {
+            self.to.push('\n');
+        }
+        self.to.push_str(address);
+    }
+
+    /// The body begins; from here on there is a message to tell of.
+    pub fn receiving(&mut self) {
+        self.times.receiving = true;
+    }
+
+    /// The fields that a message is searched by; already bounded and without line ends.
+    pub fn headers(&mut self, message_id: Option<String>, subject: Option<String>) {
+        // Its angle brackets are the log's to write.
+        self.message_id = message_id.map(|id| match id.strip_prefix('<').and_then(|id| id.strip_suffix('>')) {
+            Some(bare) => bare.to_owned(),
+            None => id,
+        });
+        self.subject = subject;
+    }
+
+    /// The end of the data is there; `size` in octets, as received.
+    pub fn received(&mut self, size: u64, now: Instant) {
+        self.times.receiving = true;
+        self.times.received = Some(now);
+        self.size = size;
+    }
+
+    /// The chain has spoken; what it says of itself is moved out of `conclusion` to here.
+    pub fn concluded(&mut self, conclusion: &mut Conclusion, now: Instant) {
+        self.times.concluded = Some(now);
+        self.decided_by = conclusion.decided_by.take();
+        self.findings = std::mem::take(&mut conclusion.findings);
+        self.timings = std::mem::take(&mut conclusion.timings);
+    }
+
+    /// The stage that refused before the end of the data.
+    pub fn decided_by(&mut self, stage: Option<Box<str>>) {
+        self.decided_by = stage;
+    }
+
+    /// Where it goes.
+    pub fn upstream(&mut self, name: &Arc<str>) {
+        self.upstream = Some(Arc::clone(name));
+    }
+
+    /// What it carries that no mail client sends; counted at once.
+    pub fn violation(&mut self, violation: Violation) {
+        self.journal.listener.violation(violation);
+        self.violation = Some(violation);
+    }
+
+    /// What went wrong with us or behind us, for the log only.
+    pub fn error(&mut self, error: &dyn fmt::Display) {
+        self.error = Some(error.to_string());
+    }
+
+    /// The upstream answers for it now, in these words.
+    pub fn delivered(&mut self, reply: &Reply, now: Instant) {
+        self.settle(Outcome::Delivered, reply, now);
+    }
+
+    /// Nobody gets it, and the client was told these words.
+    pub fn discarded(&mut self, reply: &Reply, now: Instant) {
+        self.settle(Outcome::Discarded, reply, now);
+    }
+
+    /// The client keeps it, for now or for good.
+    pub fn refused(&mut self, refusal: &Refusal, now: Instant) {
+        let outcome = if refusal.is_permanent() { Outcome::Rejected } else { Outcome::Deferred };
+        self.settle(outcome, refusal.reply(), now);
+    }
+
+    fn settle(&mut self, outcome: Outcome, reply: &Reply, now: Instant) {
+        self.times.receiving = true;
+        self.times.settled = Some(now);
+        self.outcome = outcome;
+        self.reply = Some(reply.clone());
+    }
+
+    fn count(&self, now: Instant) {
+        self.journal.listener.message(self.outcome);
+        if let Some(received) = self.times.received {
+            #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
+            self.journal.metrics.message_size.observe(self.size as f64);
+            self.journal.metrics.message_duration.observe(now.saturating_duration_since(received).as_secs_f64());
+        }
+    }
+
+    fn log(&self, now: Instant) {
+        let client = &self.client;
+        let tls = client.tls.as_deref();
+        let delivered = self.outcome == Outcome::Delivered;
+        tracing::info!(
+            id = display(self.id),
+            session = display(self.session),
+            client = display(Bracketed(client.address)),
+            listener = &*client.listener,
+            proto = self.protocol,
+            tls = tls.map(|facts| facts.version),
+            cipher = tls.map(|facts| facts.cipher),
+            client_certificate = tls.and_then(|facts| facts.client_subject.as_deref()),
+            helo = client.hello.as_ref().map(|(domain, _)| domain.as_str()),
+            account = client.account.as_deref(),
+            from = &*self.from,
+            to = self.to,
+            to_more = (self.more > 0).then_some(self.more),
+            nrcpt = self.recipients,
+            size = self.size,
+            message_id = self.message_id.as_deref(),
+            subject = self.subject.as_deref(),
+            verdict = self.outcome.as_str(),
+            violation = self.violation.map(Violation::as_str),
+            stage = self.decided_by.as_deref(),
+            findings = (!self.findings.is_empty()).then(|| display(Spaced(&self.findings))),
+            stages = (!self.timings.is_empty()).then(|| display(Stages(&self.timings))),
+            upstream = self.upstream.as_deref(),
+            queue_id = self.reply.as_ref().filter(|_| delivered).and_then(|reply| queue_id(reply.text())),
+            reply = self.reply.as_ref().map(display),
+            error = self.error.as_deref(),
+            delay = display(Seconds(now.saturating_duration_since(self.times.begun))),
+            delays = display(&self.times.delays(now)),
+        );
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.times.receiving {
+            return;
+        }
+        let now = self.times.settled.unwrap_or_else(Instant::now);
+        self.count(now);
+        self.log(now);
+    }
+}
+
+impl Times {
+    fn delays(&self, now: Instant) -> Delays {
+        let received = self.received.unwrap_or(now);
+        let concluded = self.concluded.unwrap_or(received);
+        Delays([
+            received.saturating_duration_since(self.begun),
+            concluded.saturating_duration_since(received),
+            now.saturating_duration_since(concluded),
+            now.saturating_duration_since(self.begun),
+        ])
+    }
+}
+
+/// `a/b/c/d`: receiving from MAIL to the end of data, the chain after it, the upstream (or whatever
+/// followed the chain), and all of it; seconds.
+struct Delays([Duration; 4]);
+
+impl fmt::Display for Delays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [receive, chain, upstream, total] = self.0.map(Seconds);
+        write!(f, "{receive}/{chain}/{upstream}/{total}")
+    }
+}
+
+/// To the millisecond, without zeros at the end: `0.25`, `0`.
+pub(super) struct Seconds(pub(super) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.0.as_secs(), self.0.subsec_millis());
+        match (millis, millis % 100, millis % 10) {
+            (0, _, _) => write!(f, "{seconds}"),
+            (_, 0, _) => write!(f, "{seconds}.{}", millis / 100),
+            (_, _, 0) => write!(f, "{seconds}.{:02}", millis / 10),
+            _ => write!(f, "{seconds}.{millis:03}"),
+        }
+    }
+}
+
+struct Spaced<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Spaced<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, item) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_char(' ')?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// `limits=0.001 headers=late`: how long each stage took, or why it did not finish.
+struct Stages<'a>(&'a [StageTiming]);
+
+impl fmt::Display for Stages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, timing) in self.0.iter().enumerate() {
+            let blank = if n > 0 { " " } else { "" };
+            match timing.incomplete {
+                Some(why) => write!(f, "{blank}{}={why}", timing.stage)?,
+                None => write!(f, "{blank}{}={}", timing.stage, Seconds(timing.took))?,
+            }
+        }
+        Ok(())
+    }
+}
