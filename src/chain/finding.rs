@@ -1,5 +1,13 @@
 use std::fmt;
 
+/// Findings that any stage may leave, whatever its kind: name and meaning.
+pub const FINDINGS: &[(&str, &str)] = &[
+    (INCOMPLETE, "a stage did not finish: its name, and `late`, `panicked` or `failed`"),
+    (OBSERVED, "a stage that only observes: its name, and what it would have done"),
+];
+pub(super) const INCOMPLETE: &str = "stage.incomplete";
+pub(super) const OBSERVED: &str = "stage.observed";
+
 /// Something a stage found out, under a documented name such as `limits.parts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -5,9 +5,15 @@ pub mod plan;
 pub mod runner;
 mod stage;
 mod verdict;
+mod wants;
+mod watch;
 
-pub use finding::{Finding, Value};
+pub use finding::{FINDINGS, Finding, Value};
 pub use plan::{Chain, Configured, Mode, OnError};
-pub use runner::{Conclusion, Inspections, StageTiming};
+pub use runner::{Conclusion, Inspections, Question, StageTiming};
 pub use stage::{Inspection, Report, Stage, StageError};
 pub use verdict::{Decision, Verdict};
+pub use wants::Wants;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! The contract of a stage. It follows the milter's events, since that is how the field thinks.
-use super::{Decision, Finding, Verdict};
+use super::{Decision, Finding, Verdict, Wants};
 use crate::message::{Client, Edit, HeaderBlock, Message};
 use crate::smtp::{Mail, Recipient};
 use async_trait::async_trait;
@@ -34,12 +34,23 @@ pub trait Stage: Send + Sync {
     fn may_edit(&self) -> bool {
         false
     }
+    /// The events its inspections are called for; naming fewer makes every message cheaper.
+    fn wants(&self) -> Wants {
+        Wants::ALL
+    }
     /// Starts watching one session.
     async fn begin(&self, client: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError>;
 }
 
 /// One stage watching one session; events come in SMTP order, every one optional. After an error
 /// or a missed deadline it is dropped, never called again in that session.
+///
+/// The transactions of a session follow one another: [`mail`](Self::mail) opens one, and
+/// [`end_of_message`](Self::end_of_message) or [`abort`](Self::abort) closes it (neither, where the
+/// inspection said [`Done`](Decision::Done)). In the first segment of the chain the header section
+/// and the body come while they arrive; in the others after the end of data, with the edits of the
+/// stages before. What a call does must be awaited or quick: a deadline cannot end what never
+/// yields.
 #[async_trait]
 pub trait Inspection: Send {
     /// At connect; TLS and HELO are not known yet.
@@ -61,7 +72,8 @@ pub trait Inspection: Send {
     async fn headers(&mut self, _headers: &HeaderBlock) -> Result<Decision, StageError> {
         Ok(Decision::Go)
     }
-    /// A piece of the body while it arrives.
+    /// A piece of the body, without the empty line before it; pieces are cut anywhere.
+    /// [`Done`](Decision::Done) here: no more pieces, but the end of the message.
     async fn body(&mut self, _chunk: &Bytes) -> Result<Decision, StageError> {
         Ok(Decision::Go)
     }

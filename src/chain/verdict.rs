@@ -4,8 +4,11 @@ use crate::smtp::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Go,
-    /// The stage needs to see no more of this transaction.
+    /// The stage needs to see no more: at connect and hello of this session, at a piece of the body
+    /// of the body, elsewhere of this transaction. As a milter's `SMFIS_ACCEPT` and `SMFIS_SKIP`.
     Done,
+    /// At connect: the session. At hello: the greeting. At mail and recipient: the command. Later:
+    /// the message.
     Refuse(Refusal),
 }
 
@@ -28,9 +31,41 @@ impl Verdict {
         }
     }
 
+    /// Nothing that anybody else could say is stricter.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refuse(refusal) if refusal.is_permanent())
+    }
+
+    #[must_use]
+    pub fn is_stricter_than(&self, other: &Self) -> bool {
+        self.rank() > other.rank()
+    }
+
     /// The stricter of the two; the first said stands where they are equal.
     #[must_use]
     pub fn or_stricter(self, other: Self) -> Self {
-        if other.rank() > self.rank() { other } else { self }
+        if other.is_stricter_than(&self) { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strictest_wins_and_the_first_said_stands() {
+        let temporary = |text| Verdict::Refuse(Refusal::temporary(51, "7.1", text));
+        let permanent = |text| Verdict::Refuse(Refusal::permanent(50, "7.1", text));
+        let ascending = [Verdict::Deliver, Verdict::Discard, temporary("a"), permanent("a")];
+        for (n, strict) in ascending.iter().enumerate() {
+            for mild in ascending.iter().take(n) {
+                assert_eq!(&mild.clone().or_stricter(strict.clone()), strict);
+                assert_eq!(&strict.clone().or_stricter(mild.clone()), strict);
+            }
+        }
+        assert_eq!(temporary("a").or_stricter(temporary("b")), temporary("a"));
+        assert_eq!(permanent("a").or_stricter(permanent("b")), permanent("a"));
+        assert!(permanent("a").is_final() && !temporary("a").is_final() && !Verdict::Discard.is_final());
     }
 }

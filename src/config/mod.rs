@@ -1,1 +1,115 @@
-//! config
+//! The configuration: every module reads its own part, and all mistakes come at once.
+//!
+//! `deploy/octroi.toml` documents every key; a test holds the two together.
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::Report;
+
+use crate::chain::Chain;
+use crate::value::settings::{Problem, Problems, Section};
+use crate::{gate, stages, telemetry, upstream};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+use toml::de::DeTable;
+
+/// Everything a configuration says, checked as far as that goes without asking anybody else.
+pub struct Config {
+    pub gate: gate::Setup,
+    pub metrics: telemetry::http::Settings,
+    pub log: telemetry::log::Settings,
+    /// The text it was read from.
+    pub source: String,
+}
+
+/// More is no configuration; somebody has named the wrong file.
+const LARGEST: u64 = 4 << 20;
+
+/// Tables of the contract that other versions have. Accepting them would promise what nobody does.
+const LATER: [(&str, &str); 4] = [
+    ("dns", "names are looked up by the system's resolver"),
+    ("storage", "nothing is stored"),
+    ("console", "there is no quarantine to review"),
+    ("rule", "the strictest verdict of the stages wins"),
+];
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Report> {
+        let unreadable = |error| Report::unreadable(path.to_owned(), error);
+        let mut octets = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(LARGEST + 1).read_to_end(&mut octets).map_err(unreadable)?;
+        if octets.len() as u64 > LARGEST {
+            return Err(unreadable(io::Error::other("too large for a configuration")));
+        }
+        let text = String::from_utf8(octets).map_err(|_| unreadable(io::Error::other("not UTF-8 text")))?;
+        Self::parse(path, text)
+    }
+
+    /// Reads `text`, which is called `path` in what is said of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(path: &Path, text: String) -> Result<Self, Report> {
+        let (table, syntax) = DeTable::parse_recoverable(&text);
+        let problems = Problems::default();
+        let mut config = Self::read(&mut Section::root(&table, problems.clone()));
+        let problems = merge(syntax.iter().map(|error| syntax_problem(error, &text)).collect(), problems.take(), &text);
+        if !problems.is_empty() {
+            return Err(Report::new(path.to_owned(), text, problems));
+        }
+        config.source = text;
+        Ok(config)
+    }
+
+    fn read(root: &mut Section<'_>) -> Self {
+        let settings = gate::settings::Settings::read(root);
+        let (upstreams, routes) = upstream::settings::read(root);
+        let listeners: Vec<&str> = settings.listeners.iter().map(|listener| &*listener.name).collect();
+        let chain = Chain::new(stages::read(root, &listeners), settings.timeouts.message);
+        let gate = gate::Setup { settings, chain, upstreams, routes };
+        let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
+        let log = telemetry::log::Settings::read(&mut root.section("log"));
+        for (key, instead) in LATER {
+            if let Some(span) = root.place(key) {
+                root.complain_at(span, format!("`{key}` is not in this version of octroi: {instead}"));
+            }
+        }
+        Self { gate, metrics, log, source: String::new() }
+    }
+}
+
+/// What TOML itself says.
+fn syntax_problem(error: &toml::de::Error, text: &str) -> Problem {
+    let span = error.span().unwrap_or(0..0);
+    let mut message = error.message().to_owned();
+    if message.starts_with("duplicate key") && text.get(span.clone()).is_some_and(|key| key.contains("certificate")) {
+        message += "; write several certificates as `[[tls.certificate]]` tables, the default first, and none in `[tls]` itself";
+    }
+    Problem { span, text: message }
+}
+
+/// Syntax errors first matter: what a line with one says, and what seems to be missing because of
+/// it, is not known.
+fn merge(syntax: Vec<Problem>, mut read: Vec<Problem>, text: &str) -> Vec<Problem> {
+    if !syntax.is_empty() {
+        let line = |at: usize| text.get(..text.floor_char_boundary(at)).unwrap_or_default().matches('\n').count();
+        read.retain(|problem| {
+            let damaged = |error: &Problem| (line(error.span.start)..=line(error.span.end)).contains(&line(problem.span.start));
+            !problem.text.contains(" is missing") && !syntax.iter().any(damaged)
+        });
+    }
+    let mut all = syntax;
+    all.append(&mut read);
+    all.sort_by_key(|problem| problem.span.start);
+    all
+}

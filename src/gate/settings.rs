@@ -4,6 +4,7 @@
 //! two. Whatever one setting demands of another is checked here, with its place; what the file
 //! system says (is the certificate there, does the key fit?) is checked by whoever opens it.
 use crate::smtp::{Domain, data::BareNewline};
+use crate::upstream;
 use crate::value::{
     ByteSize,
     settings::{Placed, Section, Setting},
@@ -152,10 +153,7 @@ pub struct Timeouts {
     pub message: Duration,
     /// How long an upstream transaction is held while the body still arrives.
     pub hold: Duration,
-    pub upstream_connect: Duration,
-    pub upstream_command: Duration,
-    /// The MTA's reply to the final dot (RFC 5321 §4.5.3.2.6).
-    pub upstream_final: Duration,
+    pub upstream: upstream::Timeouts,
     /// How long transactions under way may take after SIGTERM.
     pub drain: Duration,
 }
@@ -203,6 +201,13 @@ impl Tls {
             section.complain("`tls.private_key`: with several certificates each `[[tls.certificate]]` has its own");
         }
         Self { certificates, client_ca }
+    }
+
+    /// All files it names.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let pairs = self.certificates.iter().flat_map(|files| [&files.certificate, &files.private_key]);
+        pairs.chain(&self.client_ca).cloned().collect()
     }
 }
 
@@ -344,20 +349,16 @@ impl Smtp {
 impl Timeouts {
     fn read(section: &mut Section<'_>) -> Self {
         let mut seconds = |key, default| positive(section, key, Duration::from_secs(default));
-        let mut timeouts = Self {
+        Self {
             client_command: seconds("client_command", 300),
             client_data: seconds("client_data", 180),
             tls_handshake: seconds("tls_handshake", 30),
             proxy_header: seconds("proxy_header", 5),
             message: seconds("message", 120),
-            hold: Duration::ZERO,
-            upstream_connect: seconds("upstream_connect", 10),
-            upstream_command: seconds("upstream_command", 60),
-            upstream_final: seconds("upstream_final", 600),
             drain: seconds("drain", 30),
-        };
-        timeouts.hold = section.take_or("hold", Duration::from_secs(5));
-        timeouts
+            hold: section.take_or("hold", Duration::from_secs(5)),
+            upstream: upstream::Timeouts::read(section),
+        }
     }
 }
 
@@ -457,7 +458,7 @@ mod tests {
         assert_eq!(&*settings.hostname, "mx.example.org");
         assert_eq!(settings.listeners[0].address, ListenAddress::Ip("[::]:25".parse().unwrap()));
         assert_eq!(settings.limits.message_memory, 1 << 20);
-        assert_eq!(settings.timeouts.upstream_final, Duration::from_secs(600));
+        assert_eq!(settings.timeouts.client_data, Duration::from_secs(180));
         assert_eq!(settings.smtp.bare_newline, BareNewline::Normalize);
     }
 

@@ -112,7 +112,11 @@ impl Entry {
 
     /// The fields that a message is searched by; already bounded and without line ends.
     pub fn headers(&mut self, message_id: Option<String>, subject: Option<String>) {
-        self.message_id = message_id;
+        // Its angle brackets are the log's to write.
+        self.message_id = message_id.map(|id| match id.strip_prefix('<').and_then(|id| id.strip_suffix('>')) {
+            Some(bare) => bare.to_owned(),
+            None => id,
+        });
         self.subject = subject;
     }
 

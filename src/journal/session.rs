@@ -1,7 +1,7 @@
 //! The record of one session.
 use super::{Bracketed, Entry, Journal, NOQUEUE, entry::Seconds};
 use crate::message::Client;
-use crate::smtp::{Mail, Recipient, Refusal};
+use crate::smtp::{Mail, Recipient, Refusal, Reply};
 use crate::telemetry::{CommandWord, ConnectionResult, ReplyClass, Violation};
 use crate::value::Id;
 use std::{fmt, sync::Arc, time::Instant};
@@ -169,6 +169,26 @@ impl Session {
         } else {
             tracing::info!(id, violation = violation.as_str(), "violation from {client}: {detail};");
         }
+    }
+
+    /// An AUTH exchange came to its end; all that is known of it is its mechanism, the upstream's
+    /// reply and, where the mechanism shows it, the account.
+    pub fn authentication(&self, mechanism: &str, account: Option<&str>, reply: &Reply) {
+        let outcome = if reply.is_positive() { "succeeded" } else { "failed" };
+        tracing::info!(
+            id = display(self.id),
+            mechanism,
+            account,
+            reply = display(reply),
+            "authentication {outcome} from {};",
+            Bracketed(self.client.address)
+        );
+    }
+
+    /// Nothing has been said yet of how it ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.end == End::Aborted
     }
 
     /// How it ended; the last word counts.

@@ -1,1 +1,13 @@
-//! manual
+//! The book: how octroi is made, and why.
+//!
+//! * [`attacks`]: the attacks we learnt from, and what in the construction excludes each
+//! * [`standards`]: what is spoken, section by section, with every deviation
+//! * [`defaults`]: the numbers, and why they are what they are
+//! * [`speed`]: where the time goes, and what was done about it
+//! * [`add_a_stage`]: how to write a stage of your own
+
+pub mod add_a_stage;
+pub mod attacks;
+pub mod defaults;
+pub mod speed;
+pub mod standards;

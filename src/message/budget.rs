@@ -10,7 +10,7 @@ pub struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -24,15 +24,19 @@ pub struct Share {
 impl Budget {
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }))
     }
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.0.limit
+        self.0.limit.load(Ordering::Relaxed)
     }
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
+    }
+    /// Sets another limit; what is above it now is not taken back.
+    pub fn set_limit(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
     /// A share of nothing, which can grow.
     #[must_use]
@@ -46,9 +50,9 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, octets: u64) -> bool {
         let inner = &self.budget.0;
-        let taken = inner
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(octets).filter(|sum| *sum <= inner.limit));
+        let taken = inner.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(octets).filter(|sum| *sum <= inner.limit.load(Ordering::Relaxed))
+        });
         if taken.is_ok() {
             self.octets += octets;
         }
@@ -57,6 +61,16 @@ impl Share {
     #[must_use]
     pub fn octets(&self) -> u64 {
         self.octets
+    }
+    /// What it is a share of.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+    /// Moves everything into a share of its own; nothing is left here.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { budget: self.budget.clone(), octets: std::mem::take(&mut self.octets) }
     }
     /// Gives everything back.
     pub fn clear(&mut self) {
@@ -68,5 +82,48 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_given_back_when_dropped() {
+        let budget = Budget::new(10);
+        let mut share = budget.share();
+        assert!(share.grow(7));
+        let mut other = budget.share();
+        assert!(!other.grow(4), "7 + 4 is above 10");
+        assert!(other.grow(3));
+        let moved = share.take();
+        drop(share);
+        assert_eq!(budget.used(), 10, "what was taken out of a share is not given back with it");
+        drop(moved);
+        assert_eq!(budget.used(), 3);
+        other.clear();
+        assert_eq!((budget.used(), other.octets()), (0, 0));
+        assert!(!other.grow(u64::MAX), "a sum that cannot be counted is above every limit");
+        assert!(other.grow(10));
+    }
+
+    #[test]
+    fn threads_together_never_pass_the_limit() {
+        let budget = Budget::new(100);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let budget = &budget;
+                scope.spawn(move || {
+                    for round in 0..5_000 {
+                        let mut share = budget.share();
+                        let taken = share.grow(20 + (thread + round) % 50);
+                        assert!(budget.used() <= budget.limit());
+                        assert_eq!(taken, share.octets() > 0);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.used(), 0);
     }
 }

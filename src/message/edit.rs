@@ -1,5 +1,12 @@
 //! Changes that stages ask for. They are applied while sending; the spooled original stays.
-use super::HeaderBlock;
+//!
+//! The counting is libmilter's, because most of what will ever ask for an edit was written for it:
+//! `smfi_addheader` appends; `smfi_insheader` takes the place in the list, 0 the topmost, "if
+//! larger than the number of headers, simply appended", and later filters see the changes of
+//! earlier ones; `smfi_chgheader` counts the fields of one name from 1, appends where the count is
+//! past the last, and deletes where it has no value. As there, a value comes without the blank
+//! after the colon, and its lines are divided by a bare LF.
+use super::{Envelope, HeaderBlock, header::is_field_name};
 use crate::smtp::{Address, Recipient, ReversePath};
 use bytes::Bytes;
 
@@ -18,7 +25,7 @@ pub enum Edit {
         name: Box<str>,
         value: Box<str>,
     },
-    /// The `nth` field of that name (from 1); appended where there are fewer.
+    /// The `nth` field of that name (from 1; 0 counts as 1); appended where there are fewer.
     ReplaceHeader {
         name: Box<str>,
         nth: usize,
@@ -40,11 +47,301 @@ pub enum Edit {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits(pub Vec<Edit>);
 
+impl Edit {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::AddHeader { name, .. }
+            | Self::InsertHeader { name, .. }
+            | Self::ReplaceHeader { name, .. }
+            | Self::DeleteHeader { name, .. } => Some(name),
+            Self::ReplaceBody(_) | Self::ReversePath(_) | Self::AddRecipient(_) | Self::DeleteRecipient(_) => None,
+        }
+    }
+
+    /// Whether it can be applied: a header field needs a name of RFC 5322 §3.6.8 (printable ASCII,
+    /// no colon, no blank). One that has none is skipped; a name with a line end in it would be a
+    /// way to write other fields, or the body.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.name().is_none_or(|name| is_field_name(name.as_bytes()))
+    }
+}
+
 impl Edits {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether any of them is about header fields.
+    #[must_use]
+    pub fn change_headers(&self) -> bool {
+        self.0.iter().any(|edit| edit.name().is_some())
+    }
+
+    /// Whether any of them is about the envelope.
+    #[must_use]
+    pub fn change_envelope(&self) -> bool {
+        self.0.iter().any(|edit| matches!(edit, Edit::ReversePath(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
+    }
+
+    /// The body to send instead of the original one.
+    #[must_use]
+    pub fn body_replacement(&self) -> Option<&Bytes> {
+        self.0.iter().rev().find_map(|edit| if let Edit::ReplaceBody(body) = edit { Some(body) } else { None })
+    }
+
+    /// The envelope to send with; a recipient is added once, however often it is asked for.
+    #[must_use]
+    pub fn envelope(&self, original: &Envelope) -> Envelope {
+        let mut envelope = original.clone();
+        for edit in &self.0 {
+            match edit {
+                Edit::ReversePath(path) => envelope.mail.reverse_path = path.clone(),
+                Edit::AddRecipient(recipient) if envelope.recipients.iter().any(|r| same(&r.address, &recipient.address)) => {}
+                Edit::AddRecipient(recipient) => envelope.recipients.push(recipient.clone()),
+                Edit::DeleteRecipient(address) => envelope.recipients.retain(|recipient| !same(&recipient.address, address)),
+                _ => {}
+            }
+        }
+        envelope
+    }
+
     /// The header block as the upstream gets it, without the closing empty line. Fields that no
-    /// edit names stay octet for octet.
+    /// edit names stay octet for octet. Without header edits this is the block itself.
     #[must_use]
     pub fn apply(&self, headers: &HeaderBlock) -> Bytes {
-        headers.as_bytes().clone()
+        if !self.change_headers() {
+            return headers.as_bytes().clone();
+        }
+        let mut fields: Vec<_> = headers.fields().map(|field| Piece::Original { name: field.name, raw: field.raw }).collect();
+        for edit in self.0.iter().filter(|edit| edit.is_valid()) {
+            match edit {
+                Edit::AddHeader { name, value } => fields.push(Piece::new(name, value)),
+                Edit::InsertHeader { at, name, value } => fields.insert((*at).min(fields.len()), Piece::new(name, value)),
+                Edit::ReplaceHeader { name, nth, value } => match nth_of(&mut fields, name, (*nth).max(1)) {
+                    Some(place) => *place = Piece::new(name, value),
+                    None => fields.push(Piece::new(name, value)),
+                },
+                Edit::DeleteHeader { name, nth: 0 } => fields.retain(|field| !field.is(name)),
+                Edit::DeleteHeader { name, nth } => {
+                    let mut count = 0;
+                    fields.retain(|field| {
+                        count += usize::from(field.is(name));
+                        count != *nth || !field.is(name)
+                    });
+                }
+                _ => {}
+            }
+        }
+        let mut block = Vec::with_capacity(fields.iter().map(|field| field.octets().len() + 2).sum());
+        for field in &fields {
+            block.extend_from_slice(field.octets());
+            // Only the last line of a message that was cut off has no line end; what is put behind
+            // it must not become part of it.
+            if !block.ends_with(b"\r\n") {
+                block.extend_from_slice(b"\r\n");
+            }
+        }
+        block.into()
+    }
+}
+
+/// Whether two addresses are one mailbox, as far as anybody but its host can tell (RFC 5321 §2.4).
+fn same(one: &Address, other: &Address) -> bool {
+    one.local_part() == other.local_part() && one.domain().eq_ignore_ascii_case(other.domain())
+}
+
+/// A field of the edited block.
+enum Piece<'a> {
+    Original { name: &'a [u8], raw: &'a [u8] },
+    New { name: &'a str, octets: Vec<u8> },
+}
+
+impl<'a> Piece<'a> {
+    fn new(name: &'a str, value: &str) -> Self {
+        Self::New { name, octets: write_field(name, value) }
+    }
+    fn is(&self, name: &str) -> bool {
+        let own = match self {
+            Self::Original { name, .. } => name,
+            Self::New { name, .. } => name.as_bytes(),
+        };
+        own.eq_ignore_ascii_case(name.as_bytes())
+    }
+    fn octets(&self) -> &[u8] {
+        match self {
+            Self::Original { raw, .. } => raw,
+            Self::New { octets, .. } => octets,
+        }
+    }
+}
+
+fn nth_of<'p, 'a>(fields: &'p mut [Piece<'a>], name: &str, nth: usize) -> Option<&'p mut Piece<'a>> {
+    fields.iter_mut().filter(|field| field.is(name)).nth(nth - 1)
+}
+
+/// `name: value`, folded where the value has line breaks. Whatever a value contains, this is one
+/// field: each further line begins with a blank, no line consists of blanks only (RFC 5322 §3.2.2;
+/// some readers end the header section there), and NUL and stray CR are left out.
+fn write_field(name: &str, value: &str) -> Vec<u8> {
+    let mut field = Vec::with_capacity(name.len() + value.len() + 4);
+    field.extend_from_slice(name.as_bytes());
+    field.push(b':');
+    for (n, line) in value.split('\n').enumerate() {
+        let start = field.len();
+        if n > 0 {
+            field.extend_from_slice(b"\r\n");
+        }
+        let octets = line.bytes().filter(|octet| !matches!(octet, b'\r' | 0));
+        if !octets.clone().next().is_none_or(|first| matches!(first, b' ' | b'\t')) {
+            field.push(b' ');
+        }
+        field.extend(octets);
+        if n > 0 && field.get(start..).is_none_or(|line| line.trim_ascii().is_empty()) {
+            field.truncate(start);
+        }
+    }
+    field.extend_from_slice(b"\r\n");
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smtp::Mail;
+    use proptest::prelude::*;
+
+    const BLOCK: &str = "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\n";
+
+    fn apply(block: &str, edits: impl Into<Vec<Edit>>) -> String {
+        let edits = Edits(edits.into());
+        String::from_utf8(edits.apply(&HeaderBlock::new(Bytes::copy_from_slice(block.as_bytes()))).to_vec()).unwrap()
+    }
+    fn add(name: &str, value: &str) -> Edit {
+        Edit::AddHeader { name: name.into(), value: value.into() }
+    }
+    fn insert(at: usize, name: &str) -> Edit {
+        Edit::InsertHeader { at, name: name.into(), value: "x".into() }
+    }
+    fn replace(name: &str, nth: usize) -> Edit {
+        Edit::ReplaceHeader { name: name.into(), nth, value: "new".into() }
+    }
+    fn delete(name: &str, nth: usize) -> Edit {
+        Edit::DeleteHeader { name: name.into(), nth }
+    }
+
+    #[test]
+    fn the_counting_is_the_milters() {
+        let cases = [
+            (vec![add("X", "y")], "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\nX: y\r\n"),
+            (vec![insert(0, "X")], "X: x\r\nReceived: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\n"),
+            (vec![insert(1, "X")], "Received: a\r\n\tb\r\nX: x\r\nSubject:hello\r\nno field\r\nReceived : c\r\n"),
+            (vec![insert(9, "X"), insert(4, "Y")], "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\nY: x\r\nX: x\r\n"),
+            (vec![replace("RECEIVED", 2)], "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nRECEIVED: new\r\n"),
+            (vec![replace("Subject", 0)], "Received: a\r\n\tb\r\nSubject: new\r\nno field\r\nReceived : c\r\n"),
+            (vec![replace("Subject", 2)], "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\nSubject: new\r\n"),
+            (vec![delete("received", 0)], "Subject:hello\r\nno field\r\n"),
+            (vec![delete("received", 1)], "Subject:hello\r\nno field\r\nReceived : c\r\n"),
+            (vec![delete("received", 3), delete("X", 1)], BLOCK),
+            (vec![delete("received", 1), delete("received", 1), delete("subject", 0)], "no field\r\n"),
+            (vec![insert(0, "X"), replace("x", 1), delete("X", 1)], BLOCK),
+        ];
+        for (edits, expected) in cases {
+            assert_eq!(apply(BLOCK, edits.clone()), expected, "{edits:?}");
+        }
+    }
+
+    #[test]
+    fn without_header_edits_nothing_is_copied() {
+        let headers = HeaderBlock::new(Bytes::from_static(BLOCK.as_bytes()));
+        let edits = Edits(vec![Edit::ReplaceBody("x".into())]);
+        assert_eq!(edits.apply(&headers).as_ptr(), headers.as_bytes().as_ptr());
+    }
+
+    #[test]
+    fn a_value_stays_within_its_field() {
+        let cases = [
+            ("v", "X: v\r\n", "a blank after the colon"),
+            ("", "X:\r\n", "nothing at all"),
+            (" v", "X: v\r\n", "not two blanks"),
+            ("a\n\tb\r\n c", "X: a\r\n\tb\r\n c\r\n", "folded, both ways of writing it"),
+            ("a\nEvil: b", "X: a\r\n Evil: b\r\n", "a new field"),
+            ("a\r\n\r\nbody", "X: a\r\n body\r\n", "the end of the header section"),
+            ("a\n \t\n", "X: a\r\n", "a line of blanks"),
+            ("a\rb\0c\r", "X: abc\r\n", "stray CR and NUL"),
+            ("\n\n.\n", "X:\r\n .\r\n", "what looks like the end of data"),
+            ("a\n\r \n b", "X: a\r\n b\r\n", "a CR before the blank"),
+        ];
+        for (value, expected, why) in cases {
+            assert_eq!(apply("", [add("X", value)]), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_edit_without_a_proper_name_is_skipped() {
+        for name in ["", "a b", "a:", "a\r\n", "é", "\0", "a\n\n"] {
+            assert!(!add(name, "x").is_valid());
+            for edit in [add(name, "x"), insert(0, name), replace(name, 1), delete(name, 0)] {
+                assert_eq!(apply(BLOCK, [edit]), BLOCK, "{name:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_put_behind_a_cut_off_line_is_not_part_of_it() {
+        assert_eq!(apply("A: b", [add("X", "y")]), "A: b\r\nX: y\r\n");
+    }
+
+    #[test]
+    fn the_last_body_stands_and_the_envelope_is_changed_in_order() {
+        let address = |text: &str| Address::parse(text, false).unwrap();
+        let recipient = |text: &str| Recipient::new(address(text));
+        let original =
+            Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![recipient("a@example.org"), recipient("b@example.org")] };
+        let edits = Edits(vec![
+            Edit::ReplaceBody("one".into()),
+            Edit::DeleteRecipient(address("a@EXAMPLE.org")),
+            Edit::DeleteRecipient(address("B@example.org")),
+            Edit::AddRecipient(recipient("c@example.org")),
+            Edit::AddRecipient(recipient("c@example.ORG")),
+            Edit::ReversePath(ReversePath(Some(address("s@example.org")))),
+            Edit::ReplaceBody("two".into()),
+        ]);
+        assert_eq!(edits.body_replacement().unwrap(), "two");
+        assert!(edits.change_envelope() && !edits.change_headers());
+        let envelope = edits.envelope(&original);
+        assert_eq!(envelope.mail.reverse_path.to_string(), "s@example.org");
+        let recipients: Vec<_> = envelope.recipients.iter().map(|r| r.address.as_str()).collect();
+        assert_eq!(recipients, ["b@example.org", "c@example.org"], "the case of a local part is its host's business");
+    }
+
+    fn any_edit() -> impl Strategy<Value = Edit> {
+        let name = || "[AB]|X-[a-c]|[ :\r\n\0]|Subject";
+        let value = || "([a :\t]|\r|\n|\r\n|\0|é){0,12}";
+        prop_oneof![
+            (name(), value()).prop_map(|(name, value)| Edit::AddHeader { name: name.into(), value: value.into() }),
+            (0usize..6, name(), value()).prop_map(|(at, name, value)| Edit::InsertHeader { at, name: name.into(), value: value.into() }),
+            (0usize..4, name(), value()).prop_map(|(nth, name, value)| Edit::ReplaceHeader { name: name.into(), nth, value: value.into() }),
+            (0usize..4, name()).prop_map(|(nth, name)| Edit::DeleteHeader { name: name.into(), nth }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_edited_block_is_a_block(
+            block in "((A|B|Subject|no field): ?[a-c]{0,3}(\r\n [a-c]{1,3})?\r\n){0,5}",
+            edits in prop::collection::vec(any_edit(), 0..6),
+        ) {
+            let edited = apply(&block, edits);
+            prop_assert!(edited.is_empty() || edited.ends_with("\r\n"));
+            for line in edited.split_terminator("\r\n") {
+                prop_assert!(!line.trim().is_empty(), "an empty line in {edited:?}");
+                prop_assert!(!line.contains(['\r', '\n', '\0']), "{edited:?}");
+            }
+            // And the splitter agrees that there is no end of the header section in it.
+            let mut end = super::super::HeaderEnd::new(10_000, &super::super::budget::Budget::new(10_000));
+            prop_assert!(end.push(&edited.clone().into()).unwrap().is_none());
+        }
     }
 }

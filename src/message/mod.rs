@@ -4,19 +4,25 @@
 
 pub mod budget;
 mod client;
+mod content;
 mod edit;
 mod header;
+mod header_end;
 mod mime;
 pub mod spool;
 
 pub use client::{Client, TlsFacts};
+pub use content::{Content, Reader};
 pub use edit::{Edit, Edits};
-pub use header::{Field, HeaderBlock};
-pub use mime::MimeView;
-pub use spool::{Content, Spool};
+pub use header::{Field, Fields, HeaderBlock};
+pub use header_end::{HeaderEnd, HeaderError};
+pub use mime::{MimeError, MimeView, Part};
+pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
-use std::sync::{Arc, OnceLock};
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Who sends, and to whom; recipients are those the upstream has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +38,95 @@ pub struct Message {
     pub headers: HeaderBlock,
     /// All octets, header block first.
     pub content: Content,
-    mime: Arc<OnceLock<MimeView>>,
+    mime: Arc<OnceCell<Result<MimeView, MimeError>>>,
 }
 
 impl Message {
     #[must_use]
     pub fn new(envelope: Arc<Envelope>, headers: HeaderBlock, content: Content) -> Self {
         Self { envelope, headers, content, mime: Arc::default() }
+    }
+
+    /// The octet of the content that the body begins at: after the empty line that closes the
+    /// header section, or at the end where there is none.
+    #[must_use]
+    pub fn body_start(&self) -> u64 {
+        (self.headers.as_bytes().len() as u64 + 2).min(self.content.len())
+    }
+
+    /// The message with `edits` applied, as the stages after an editing one see it. Shares with
+    /// this one whatever did not change.
+    #[must_use]
+    pub fn edited(&self, edits: &Edits) -> Self {
+        let mut edited = self.clone();
+        if edits.change_envelope() {
+            edited.envelope = Arc::new(edits.envelope(&self.envelope));
+        }
+        let body = edits.body_replacement();
+        if edits.change_headers() || body.is_some() {
+            let headers = edits.apply(&self.headers);
+            let mut before = BytesMut::with_capacity(headers.len() + 2 + body.map_or(0, Bytes::len));
+            before.extend_from_slice(&headers);
+            before.extend_from_slice(b"\r\n");
+            before.extend_from_slice(body.map_or(b"", |body| body));
+            let from = if body.is_some() { self.content.len() } else { self.body_start() };
+            edited.content = self.content.splice(before.freeze(), from);
+            edited.headers = HeaderBlock::new(headers);
+            edited.mime = Arc::default();
+        }
+        edited
+    }
+
+    /// What the message is made of. Parsed once for all stages, when the first one asks.
+    ///
+    /// # Errors
+    /// There was no memory for it, the file could not be read, or the message is more than a
+    /// parser should be asked to bear; said to every stage that asks.
+    pub async fn mime(&self) -> Result<&MimeView, MimeError> {
+        self.mime.get_or_init(|| mime::parse(&self.content)).await.as_ref().map_err(Clone::clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smtp::ReversePath;
+
+    fn message(headers: &str, rest: &str) -> Message {
+        let envelope = Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] };
+        let content = Content::from_bytes(format!("{headers}{rest}"));
+        Message::new(envelope.into(), HeaderBlock::new(headers.to_owned().into()), content)
+    }
+    async fn octets(message: &Message) -> Bytes {
+        message.content.slice(0..u64::MAX).await.unwrap()
+    }
+    fn add() -> Edit {
+        Edit::AddHeader { name: "X".into(), value: "y".into() }
+    }
+
+    #[tokio::test]
+    async fn an_edited_message_reads_as_it_will_be_sent() {
+        let original = message("A: b\r\n", "\r\nbody\r\n");
+        let edited = original.edited(&Edits(vec![add()]));
+        assert_eq!(octets(&edited).await, "A: b\r\nX: y\r\n\r\nbody\r\n");
+        assert_eq!(edited.headers.as_bytes(), "A: b\r\nX: y\r\n");
+        let replaced = edited.edited(&Edits(vec![Edit::ReplaceBody("new\r\n".into())]));
+        assert_eq!(octets(&replaced).await, "A: b\r\nX: y\r\n\r\nnew\r\n");
+        assert_eq!(replaced.content.slice(replaced.body_start()..u64::MAX).await.unwrap(), "new\r\n");
+        assert_eq!(octets(&original).await, "A: b\r\n\r\nbody\r\n", "the original stays");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_all_header_can_be_edited() {
+        let original = message("A: b\r\n", "");
+        assert_eq!(original.body_start(), 6);
+        assert_eq!(octets(&original.edited(&Edits(vec![add()]))).await, "A: b\r\nX: y\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn an_envelope_edit_leaves_the_content_alone() {
+        let original = message("A: b\r\n", "\r\nbody\r\n");
+        let edited = original.edited(&Edits(vec![Edit::ReversePath(ReversePath(None))]));
+        assert_eq!(edited.content.in_memory().unwrap()[0].as_ptr(), original.content.in_memory().unwrap()[0].as_ptr());
     }
 }

@@ -19,7 +19,9 @@ impl Reply {
     pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
         let control = |c: char| c.is_control() && c != '\n' && c != '\t';
-        let text = if text.contains(control) { Cow::Owned(text.replace(control, "?")) } else { text };
+        // Most have none, which the octets show sooner than the characters: C1 begins with C2.
+        let suspect = text.bytes().any(|octet| (octet < b' ' && octet != b'\n') || octet == 0x7f || octet == 0xc2);
+        let text = if suspect && text.contains(control) { Cow::Owned(text.replace(control, "?")) } else { text };
         Self { code, text }
     }
 

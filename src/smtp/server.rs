@@ -73,8 +73,11 @@ pub enum Event {
         ending: Ending,
         owed: Owed<AboutMessage>,
     },
-    /// The transaction is over without a message: RSET, EHLO, or a message that was given up.
-    Reset,
+    /// The transaction is over without a message: RSET, EHLO, or a message that was given up, and
+    /// what the client was told of it.
+    Reset {
+        refused: Option<Refusal>,
+    },
     /// Something no mail client does; the session has answered it already.
     Offence(Offence),
     Quit,
@@ -396,7 +399,7 @@ impl Session {
             // A client that goes on and on after that is not waiting for an answer.
             if self.size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
                 self.close(&too_big());
-                return Some(Event::Reset);
+                return Some(Event::Reset { refused: Some(too_big()) });
             }
             return None;
         }
@@ -419,7 +422,7 @@ impl Session {
     fn give_up(&mut self, refusal: &Refusal) {
         self.say(refusal.reply());
         self.forget();
-        self.events.push_back(Event::Reset);
+        self.events.push_back(Event::Reset { refused: Some(refusal.clone()) });
         if refusal.closes() {
             self.state = State::Closed;
         }
@@ -546,7 +549,7 @@ impl Session {
             Command::Rset => {
                 self.forget();
                 self.say(&Reply::new(250, "2.0.0 forgotten"));
-                Some(Event::Reset)
+                Some(Event::Reset { refused: None })
             }
             Command::Noop => {
                 self.say(&Reply::new(250, "2.0.0 done"));
@@ -576,7 +579,7 @@ impl Session {
         // RFC 5321 §4.1.4: a second EHLO is a RSET as well.
         if !matches!(self.state, State::Connected) {
             self.forget();
-            self.events.push_back(Event::Reset);
+            self.events.push_back(Event::Reset { refused: None });
         }
         let ask = self.ask(|owed| Event::Hello { domain, extended, owed });
         self.events.extend(ask);
@@ -682,7 +685,7 @@ impl Session {
         if size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
             // Nobody waits for that many.
             self.close(&refusal);
-            return Some(Event::Reset);
+            return Some(Event::Reset { refused: Some(refusal) });
         }
         if self.one_error_more() {
             return None;
@@ -891,3 +894,6 @@ fn too_big() -> Refusal {
 fn must_start_tls() -> Refusal {
     Refusal::permanent(30, "7.0", "say STARTTLS first")
 }
+
+#[cfg(test)]
+mod tests;

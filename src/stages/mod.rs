@@ -1,1 +1,143 @@
 //! The stages there are. To add one: a file, and its line in [`KINDS`].
+//!
+//! A file holds what the stage is for, its settings, the stage and its inspection, and its tests;
+//! the line makes it known to the configuration, to `octroi check` and to the reference.
+use crate::{
+    chain::{Configured, Mode, OnError, Stage},
+    value::settings::{Placed, Section, nearest},
+};
+use std::time::Duration;
+
+mod headers;
+mod limits;
+mod pattern;
+
+/// A kind of stage that the configuration can name.
+pub struct Kind {
+    /// What stands behind `type =`.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Its own settings, besides those that every stage has ([`COMMON`]).
+    pub settings: &'static [Documented],
+    /// What it finds out, under the names that rules will use.
+    pub findings: &'static [Documented],
+    /// Reads its own settings; `None` where mistakes were reported.
+    pub build: fn(&mut Section<'_>) -> Option<Box<dyn Stage>>,
+}
+
+/// A name of the public contract and what it means.
+pub struct Documented {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Documented {
+    Documented { name, meaning }
+}
+
+/// All kinds, in the order of the alphabet.
+pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND];
+
+/// The settings of every `[[stage]]`.
+pub static COMMON: &[Documented] = &[
+    documented("name", "what log, metrics and replies call it; letters, digits, `.`, `_` and `-`; without one, its type"),
+    documented("type", "one of the kinds of stages"),
+    documented("timeout", "how long one call may take (10s); after the end of data all stages share timeouts.message as well"),
+    documented("on_error", "what its failure means: \"accept\", \"tempfail\" (the default) or \"reject\""),
+    documented("mode", "\"enforce\" (the default), or \"observe\": it reports what it would have done and changes nothing"),
+    documented("listeners", "names of the listeners it applies to; without them, all"),
+];
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads all `[[stage]]` of the root table, in order. `listeners`: the names there are. Mistakes go
+/// where `root` collects them; what is returned is of use only where there are none.
+pub fn read(root: &mut Section<'_>, listeners: &[&str]) -> Vec<Configured> {
+    let mut stages: Vec<Configured> = Vec::new();
+    for mut section in root.sections("stage") {
+        let Some(configured) = read_one(&mut section, listeners) else { continue };
+        if stages.iter().any(|other| other.name == configured.name) {
+            section.complain(format!("two stages are called `{}`: give each a name of its own", configured.name));
+        }
+        stages.push(configured);
+    }
+    stages
+}
+
+fn read_one(section: &mut Section<'_>, listeners: &[&str]) -> Option<Configured> {
+    let name = section.take_placed::<Box<str>>("name");
+    let timeout = section.take_placed("timeout").unwrap_or(Placed { value: TIMEOUT, span: section.span() });
+    if timeout.value.is_zero() {
+        section.complain_at(timeout.span, format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
+    }
+    let on_error = read_on_error(section);
+    let mode = section.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], Mode::Enforce);
+    let listeners = read_listeners(section, listeners);
+
+    let kind = section.require_placed::<String>("type").and_then(|kind| find(section, kind));
+    let Some(kind) = kind else {
+        // Nobody knows which other keys would be right.
+        section.forgive();
+        return None;
+    };
+    let stage = (kind.build)(section)?;
+    let name = match name {
+        Some(Placed { value, span }) if !is_name(&value) => {
+            let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
+            section.complain_at(span, text);
+            return None;
+        }
+        Some(Placed { value, .. }) => value,
+        None => kind.name.into(),
+    };
+    Some(Configured { name, kind: kind.name, stage, timeout: timeout.value, on_error, mode, listeners })
+}
+
+fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {
+    let Placed { value, span } = named;
+    let found = KINDS.iter().find(|kind| kind.name == value);
+    if found.is_none() {
+        let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+        let hint =
+            nearest(&value, &known).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+        section.complain_at(span, format!("`{}`: there is no stage of type `{value}`; {hint}", section.path("type")));
+    }
+    found
+}
+
+fn read_on_error(section: &mut Section<'_>) -> OnError {
+    let Some(Placed { value, span }) = section.take_placed::<String>("on_error") else { return OnError::default() };
+    let wrong = match value.as_str() {
+        "accept" => return OnError::Accept,
+        "tempfail" => return OnError::Tempfail,
+        "reject" => return OnError::Reject,
+        "quarantine" => "there is no quarantine in this version; \"tempfail\" makes the client keep the message".to_owned(),
+        _ => format!("`{value}` is none of \"accept\", \"tempfail\", \"reject\""),
+    };
+    section.complain_at(span, format!("`{}`: {wrong}", section.path("on_error")));
+    OnError::default()
+}
+
+fn read_listeners(section: &mut Section<'_>, known: &[&str]) -> Vec<Box<str>> {
+    let Some(names) = section.take_placed::<Vec<Placed<Box<str>>>>("listeners") else { return Vec::new() };
+    if names.value.is_empty() {
+        section.complain_at(names.span, format!("`{}`: an empty list; leave it out for all listeners", section.path("listeners")));
+    }
+    for Placed { value, span } in &names.value {
+        if !known.contains(&&**value) {
+            let hint =
+                nearest(value, known).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+            section.complain_at(span.clone(), format!("`{}`: there is no listener `{value}`; {hint}", section.path("listeners")));
+        }
+    }
+    names.value.into_iter().map(|name| name.value).collect()
+}
+
+/// What can stand in a metric's label, in a log line and in a file name as it is.
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,16 @@ labels! {
     UpstreamFault {
         Connect = "connect", Tls = "tls", Timeout = "timeout", Closed = "closed", Garbage = "garbage", Shutdown = "shutdown",
         NoneHealthy = "none_healthy", Io = "io",
+        // It lacks what it is configured to have (XCLIENT, STARTTLS).
+        Capability = "capability",
+    }
+}
+
+impl HandshakeResult {
+    /// Of one that succeeded, by its version, `TLSv1.2` or `TLSv1.3`.
+    #[must_use]
+    pub fn of(version: &str) -> Self {
+        if version == "TLSv1.2" { Self::Tls12 } else { Self::Tls13 }
     }
 }
 

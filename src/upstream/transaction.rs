@@ -1,8 +1,19 @@
 //! One transaction on one connection; delivering uses it up, dropping it resets it.
-use super::{Accepted, Answer, UpstreamError};
+use super::{
+    Answer, UpstreamError,
+    connection::Connection,
+    envelope::{answer, not_now, wants_dsn},
+    fault::Fault,
+    pool::Pool,
+    seat::WayBack,
+    shared::Target,
+};
 use crate::message::Content;
-use crate::smtp::{Recipient, Reply};
+use crate::smtp::{Recipient, Reply, client::write_recipient};
+use crate::telemetry::{Phase, UpstreamFault};
 use bytes::Bytes;
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What is sent: `prefix`, then `body`.
 #[derive(Debug)]
@@ -25,25 +36,96 @@ pub enum Body {
 
 /// An open transaction. Dropped, it is reset, and its connection goes back to where it came from.
 #[derive(Debug)]
-pub struct Transaction {}
+pub struct Transaction {
+    target: Arc<Target>,
+    /// Until the connection is gone, or given back.
+    held: Option<(Connection, Home)>,
+}
+
+/// Where a connection belongs.
+#[derive(Debug)]
+pub(super) enum Home {
+    Pool(Arc<Pool>),
+    Seat(WayBack),
+}
+
+impl Home {
+    /// Takes a connection back that waits for MAIL, or that was left in the middle of something.
+    pub(super) fn put(self, connection: Connection) {
+        match self {
+            Self::Pool(pool) if connection.is_reusable() || connection.wire.is_torn() => pool.put(connection),
+            Self::Pool(pool) => pool.put_unfinished(connection),
+            Self::Seat(seat) => seat.put(connection),
+        }
+    }
+}
 
 impl Transaction {
+    pub(super) fn new(connection: Connection, home: Home) -> Self {
+        Self { target: Arc::clone(connection.target()), held: Some((connection, home)) }
+    }
+    /// One that never was.
+    pub(super) fn over(target: &Arc<Target>) -> Self {
+        Self { target: Arc::clone(target), held: None }
+    }
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        self.held.as_mut().map(|(connection, _)| connection)
+    }
+    pub(super) fn take(&mut self) -> Option<(Connection, Home)> {
+        self.held.take()
+    }
+
+    /// Ends it, and its connection with it.
+    pub(super) fn fail(&mut self, fault: Fault) -> UpstreamError {
+        match self.held.take() {
+            Some((connection, _)) => fail(&connection, fault),
+            None => self.target.error(None, fault),
+        }
+    }
+
     /// One more RCPT.
     ///
     /// # Errors
     /// The connection is gone, and the transaction with it.
-    pub async fn recipient(&mut self, _recipient: &Recipient) -> Result<Answer<Reply>, UpstreamError> {
-        unreachable!()
+    pub async fn recipient(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, UpstreamError> {
+        match self.ask(recipient).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) => Err(self.fail(fault)),
+        }
     }
+
+    async fn ask(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, Fault> {
+        let connection = self.connection().ok_or_else(|| Fault::new(UpstreamFault::Closed, "the connection is gone"))?;
+        if wants_dsn(recipient) && !connection.capabilities.dsn {
+            return Ok(Answer::No(not_now()));
+        }
+        let started = Instant::now();
+        let patience = connection.target().timeouts.command;
+        write_recipient(connection.wire.out(), recipient, &connection.capabilities);
+        connection.wire.send(1, patience).await?;
+        let reply = connection.wire.reply(patience).await?;
+        connection.target().metrics.latency(Phase::Envelope, started.elapsed().as_secs_f64());
+        answer(reply, "RCPT")
+    }
+
     /// RSET, and the connection goes back, without waiting for more than the write.
     pub async fn release(self) {}
-    /// Hands the message over: BDAT where the server has CHUNKING, else DATA with fresh
-    /// dot-stuffing. The connection goes back when the reply is there.
-    ///
-    /// # Errors
-    /// The connection broke or the server did not answer; whether it has the message is unknown
-    /// only where all of it had been sent (RFC 5321 §4.5.4, RFC 1047).
-    pub async fn deliver(self, _outgoing: Outgoing) -> Result<Answer<Accepted>, UpstreamError> {
-        unreachable!()
+}
+
+/// Counts a fault that ends a connection, and has its server looked at if that seems wise.
+pub(super) fn fail(connection: &Connection, fault: Fault) -> UpstreamError {
+    let target = connection.target();
+    fault.count(&target.metrics);
+    if matches!(fault.kind, UpstreamFault::Timeout | UpstreamFault::Garbage | UpstreamFault::Closed) {
+        connection.server().suspect();
+    }
+    target.error(Some(connection.server()), fault)
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some((connection, home)) = self.held.take() {
+            home.put(connection);
+        }
     }
 }

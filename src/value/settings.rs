@@ -217,6 +217,12 @@ impl<'a> Section<'a> {
         self.span.clone()
     }
 
+    /// Lets the keys that nobody asked for pass, where a mistake told already leaves unknown what
+    /// they should be.
+    pub fn forgive(&mut self) {
+        self.table = None;
+    }
+
     /// A mistake of the section as a whole.
     pub fn complain(&self, text: impl Into<String>) {
         self.problems.add(self.span.clone(), text);
@@ -356,6 +362,15 @@ impl<T: Setting> Setting for Vec<T> {
             .collect()
     }
 }
+/// For lists of which each item has a check of its own.
+impl<T: Setting> Setting for Vec<Placed<T>> {
+    const EXPECTED: &'static str = <Vec<T> as Setting>::EXPECTED;
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let values = Vec::<T>::read(value)?;
+        let places = value.as_array().into_iter().flat_map(|array| array.iter().map(Spanned::span));
+        Ok(values.into_iter().zip(places).map(|(value, span)| Placed { value, span }).collect())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -383,6 +398,17 @@ mod tests {
         assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
         assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
         assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn the_items_of_a_list_have_places() {
+        let text = "names = [\"a\", \"bc\"]\n";
+        let found = read(text, |root| {
+            let names: Vec<Placed<String>> = root.take("names").unwrap();
+            assert_eq!(names.iter().map(|name| &text[name.span.clone()]).collect::<Vec<_>>(), ["\"a\"", "\"bc\""]);
+        });
+        assert!(found.is_empty());
+        assert_eq!(read("names = [1]", |root| assert_eq!(root.take::<Vec<Placed<String>>>("names"), None)).len(), 1);
     }
 
     #[test]

@@ -1,0 +1,330 @@
+//! One stage watching one session, and [`call`], the only way into a stage: deadline, panic, span
+//! and timing stand there; what a failure means, and that an observing stage changes nothing,
+//! stands beside it.
+use super::{
+    Configured, Decision, Finding, Inspection, Mode, Report, StageError, Value, Verdict, Wants,
+    finding::{INCOMPLETE, OBSERVED},
+    runner::{Question, StageTiming},
+};
+use crate::{
+    message::{Client, Edit, Message},
+    smtp::Refusal,
+    telemetry::{Incomplete, StageResult},
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+
+/// A stage and what became of it in this session.
+pub(super) struct Watch {
+    /// Its place in the chain.
+    pub(super) place: usize,
+    pub(super) wants: Wants,
+    /// Gone after an error, for the rest of the session.
+    inspection: Result<Box<dyn Inspection>, Incomplete>,
+    /// It said that it needs to see no more of the session.
+    left: bool,
+    transaction: Transaction,
+}
+
+/// What is forgotten when a transaction ends.
+#[derive(Default)]
+struct Transaction {
+    /// The stage was called, and has to hear of the end.
+    called: bool,
+    /// It needs to see no more.
+    done: bool,
+    /// It needs to see no more of the body.
+    body_done: bool,
+    /// What it said of the message before its end.
+    refusal: Option<Refusal>,
+    /// What it would have done.
+    observed: Vec<Finding>,
+    took: Duration,
+}
+
+impl Watch {
+    pub(super) async fn begin(place: usize, configured: &Configured, wants: Wants, client: &Arc<Client>) -> Self {
+        let mut took = Duration::ZERO;
+        let begun = call(configured, "begin", configured.timeout, &mut took, configured.stage.begin(client)).await;
+        let inspection = begun.map_err(|error| failed(configured, "begin", &error));
+        Self { place, wants, inspection, left: false, transaction: Transaction::default() }
+    }
+
+    /// Whether a question has to be put to it: it wants it, or it failed and stands in the way.
+    pub(super) fn is_asked(&self, event: Wants) -> bool {
+        match self.inspection {
+            Ok(_) => self.wants.any(event) && !self.left && !self.transaction.done,
+            Err(_) => event.any(Wants::MAIL | Wants::RECIPIENT),
+        }
+    }
+
+    pub(super) fn wants_body(&self) -> bool {
+        self.is_asked(Wants::BODY) && !self.transaction.body_done && self.transaction.refusal.is_none()
+    }
+
+    pub(super) fn open(&mut self) {
+        self.transaction = Transaction::default();
+    }
+
+    pub(super) async fn ask(&mut self, configured: &Configured, question: Question<'_>) -> Decision {
+        let event = question.event();
+        let said = match &mut self.inspection {
+            Ok(inspection) => {
+                self.transaction.called = true;
+                let asked = async {
+                    match question {
+                        Question::Connect(client) => inspection.connect(client).await,
+                        Question::Hello(client) => inspection.hello(client).await,
+                        Question::Mail(client, mail) => inspection.mail(client, mail).await,
+                        Question::Recipient(recipient) => inspection.recipient(recipient).await,
+                        Question::Headers(headers) => inspection.headers(headers).await,
+                    }
+                };
+                call(configured, event, configured.timeout, &mut self.transaction.took, asked).await
+            }
+            Err(_) => return standing(configured),
+        };
+        match said {
+            Ok(Decision::Go) => Decision::Go,
+            Ok(Decision::Done) => {
+                match question {
+                    Question::Connect(_) | Question::Hello(_) => self.left = true,
+                    _ => self.transaction.done = true,
+                }
+                Decision::Go
+            }
+            Ok(Decision::Refuse(refusal)) => {
+                let decision = self.refused(configured, event, refusal);
+                if let (Question::Headers(_), Decision::Refuse(refusal)) = (question, &decision) {
+                    self.transaction.refusal = Some(refusal.clone());
+                }
+                decision
+            }
+            Err(error) => {
+                self.fail(configured, event, &error);
+                match question {
+                    // To refuse the greeting would hide the reason from most clients; MAIL is
+                    // refused instead. The header section is no command: its failure is said at
+                    // the end of the message.
+                    Question::Connect(_) | Question::Hello(_) | Question::Headers(_) => Decision::Go,
+                    Question::Mail(..) | Question::Recipient(_) => standing(configured),
+                }
+            }
+        }
+    }
+
+    /// A piece of the body; a refusal is kept for the end.
+    pub(super) async fn body(&mut self, configured: &Configured, limit: Duration, chunk: &Bytes) {
+        let Ok(inspection) = &mut self.inspection else { return };
+        self.transaction.called = true;
+        match call(configured, "body", limit, &mut self.transaction.took, inspection.body(chunk)).await {
+            Ok(Decision::Go) => {}
+            Ok(Decision::Done) => self.transaction.body_done = true,
+            Ok(Decision::Refuse(refusal)) => match self.refused(configured, "body", refusal) {
+                Decision::Refuse(refusal) => self.transaction.refusal = Some(refusal),
+                Decision::Go | Decision::Done => self.transaction.body_done = true,
+            },
+            Err(error) => self.fail(configured, "body", &error),
+        }
+    }
+
+    /// The end of the message, `until` which all stages have to be done. In a later segment
+    /// (`replay`) the header section and the body come first.
+    pub(super) async fn conclude(&mut self, configured: &Configured, message: &Message, replay: bool, until: Instant) -> Report {
+        if replay {
+            self.replay(configured, message, until).await;
+        }
+        let mut report = Report::default();
+        if self.is_asked(Wants::END_OF_MESSAGE) && self.transaction.refusal.is_none() {
+            if let Ok(inspection) = &mut self.inspection {
+                self.transaction.called = true;
+                let end = inspection.end_of_message(message);
+                match call(configured, "end_of_message", limit(configured, until), &mut self.transaction.took, end).await {
+                    Ok(said) => report = said,
+                    Err(error) => self.fail(configured, "end_of_message", &error),
+                }
+            }
+        } else if self.transaction.refusal.is_some() {
+            self.tell_abort(configured);
+        }
+        if let Some(refusal) = self.transaction.refusal.take() {
+            report.verdict = Verdict::Refuse(refusal);
+        }
+        report
+    }
+
+    async fn replay(&mut self, configured: &Configured, message: &Message, until: Instant) {
+        if self.is_asked(Wants::HEADERS) {
+            self.ask(configured, Question::Headers(&message.headers)).await;
+        }
+        let mut body = message.content.reader(message.body_start());
+        while self.wants_body() {
+            match body.next().await {
+                Ok(Some(chunk)) => self.body(configured, limit(configured, until), &chunk).await,
+                Ok(None) => break,
+                Err(error) => self.fail(configured, "body", &StageError::Failed(error.into())),
+            }
+        }
+    }
+
+    /// What a report comes to: its result for the books, and what of it counts. The transaction is
+    /// over for this stage.
+    pub(super) fn settle(&mut self, configured: &Configured, mut report: Report) -> (Report, Option<StageTiming>) {
+        let transaction = std::mem::take(&mut self.transaction);
+        let incomplete = self.inspection.as_ref().err().copied();
+        let result = match (&report.verdict, incomplete) {
+            (_, Some(_)) => StageResult::Incomplete,
+            (Verdict::Refuse(_), None) => StageResult::Refuse,
+            (Verdict::Discard, None) => StageResult::Discard,
+            (Verdict::Deliver, None) if report.edits.is_empty() => StageResult::Pass,
+            (Verdict::Deliver, None) => StageResult::Edit,
+        };
+        report.findings.extend(transaction.observed);
+        if let Some(why) = incomplete {
+            report.findings.push(named(INCOMPLETE, configured, why.as_str()));
+            report.verdict = configured.on_error.refusal().map_or(Verdict::Deliver, Verdict::Refuse);
+            if configured.mode == Mode::Observe {
+                report.verdict = Verdict::Deliver;
+            }
+        } else if configured.mode == Mode::Observe {
+            match &report.verdict {
+                Verdict::Deliver => {}
+                Verdict::Discard => report.findings.push(named(OBSERVED, configured, "discard")),
+                Verdict::Refuse(refusal) => report.findings.push(named(OBSERVED, configured, &format!("refuse: {refusal}"))),
+            }
+            if !report.edits.is_empty() {
+                report.findings.push(named(OBSERVED, configured, &format!("{} edits", report.edits.len())));
+            }
+            report.verdict = Verdict::Deliver;
+            report.edits.clear();
+        } else if !report.edits.is_empty() {
+            sift(configured, &mut report);
+        }
+        let timing = (transaction.called || incomplete.is_some()).then(|| StageTiming {
+            stage: configured.name.clone(),
+            took: transaction.took,
+            incomplete: incomplete.map(Incomplete::as_str),
+            result,
+        });
+        (report, timing)
+    }
+
+    /// The transaction is over without a message.
+    pub(super) fn abort(&mut self, configured: &Configured) {
+        if self.transaction.called && !self.transaction.done {
+            self.tell_abort(configured);
+        }
+        self.transaction = Transaction::default();
+    }
+
+    fn tell_abort(&mut self, configured: &Configured) {
+        if let (Ok(inspection), true) = (&mut self.inspection, self.transaction.called)
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| inspection.abort()))
+        {
+            log_panic(configured, "abort", &*panic);
+            self.fail(configured, "abort", &StageError::Panicked);
+        }
+    }
+
+    /// A refusal, unless the stage only observes.
+    fn refused(&mut self, configured: &Configured, event: &'static str, refusal: Refusal) -> Decision {
+        match configured.mode {
+            Mode::Enforce => Decision::Refuse(refusal),
+            Mode::Observe => {
+                tracing::info!(stage = %configured.name, event, %refusal, "observed: would refuse");
+                self.transaction.observed.push(named(OBSERVED, configured, &format!("refuse at {event}: {refusal}")));
+                Decision::Go
+            }
+        }
+    }
+
+    fn fail(&mut self, configured: &Configured, event: &'static str, error: &StageError) {
+        let failed = std::mem::replace(&mut self.inspection, Err(failed(configured, event, error)));
+        // What panicked once may do so again when it is dropped.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(failed))) {
+            log_panic(configured, "drop", &*panic);
+        }
+    }
+}
+
+/// What a stage that failed says to commands for the rest of the session, as Postfix's
+/// `milter_default_action` does: a client that is told "later" at MAIL need not send its message.
+fn standing(configured: &Configured) -> Decision {
+    match (configured.mode, configured.on_error.refusal()) {
+        (Mode::Enforce, Some(refusal)) => Decision::Refuse(refusal),
+        _ => Decision::Go,
+    }
+}
+
+/// Edits that cannot be applied, or that the stage has no business to ask for, are left out.
+fn sift(configured: &Configured, report: &mut Report) {
+    let before = report.edits.len();
+    if configured.stage.may_edit() {
+        report.edits.retain(Edit::is_valid);
+    } else {
+        report.edits.clear();
+    }
+    if report.edits.len() < before {
+        let dropped = before - report.edits.len();
+        tracing::warn!(stage = %configured.name, dropped, may_edit = configured.stage.may_edit(), "edits left out");
+    }
+}
+
+fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
+    Finding { name, value: Value::Text(format!("{}: {what}", configured.name).into()) }
+}
+
+fn limit(configured: &Configured, until: Instant) -> Duration {
+    configured.timeout.min(until.saturating_duration_since(Instant::now()))
+}
+
+fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
+    tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
+    match error {
+        StageError::Late => Incomplete::Late,
+        StageError::Panicked => Incomplete::Panicked,
+        StageError::Failed(_) => Incomplete::Failed,
+    }
+}
+
+fn log_panic(configured: &Configured, event: &'static str, panic: &(dyn Any + Send)) {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(stage = %configured.name, event, panic = text.unwrap_or("without a text"), "stage panicked");
+}
+
+/// The only way into a stage. A call that answers at once costs no timer.
+async fn call<T>(
+    configured: &Configured,
+    event: &'static str,
+    limit: Duration,
+    took: &mut Duration,
+    call: impl Future<Output = Result<T, StageError>> + Send,
+) -> Result<T, StageError> {
+    let started = Instant::now();
+    let span = tracing::debug_span!("stage", name = %configured.name, event);
+    let mut call = pin!(AssertUnwindSafe(call.instrument(span)).catch_unwind());
+    let said = match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+        Poll::Ready(said) => Ok(said),
+        Poll::Pending => timeout(limit, call).await,
+    };
+    *took += started.elapsed();
+    match said {
+        Ok(Ok(said)) => said,
+        Ok(Err(panic)) => {
+            log_panic(configured, event, &*panic);
+            Err(StageError::Panicked)
+        }
+        Err(_elapsed) => Err(StageError::Late),
+    }
+}

@@ -1,0 +1,137 @@
+//! `octroi check`: reads the configuration, opens what it names, and shows what it comes to.
+use super::{
+    ConfigFile, Failure,
+    style::{Colour, Out, wrap},
+};
+use crate::config::Config;
+use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
+use crate::upstream;
+use crate::value::ByteSize;
+use clap::Args;
+use std::{io, path::Path, process::ExitCode};
+
+/// Check a configuration, and show what it comes to
+///
+/// Reads it, opens the files it names, and prints every mistake with its line and column, all at
+/// once; with none, the listeners, the upstreams and the chain as they would run. Exits with 1
+/// where there are mistakes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Say nothing where nothing is wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
+    let path = &arguments.file.config;
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(report) => {
+            eprint_report(&report.to_string());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    state_dir(&config.gate.settings.state_dir)?;
+    if !arguments.quiet {
+        show(&config, out);
+        out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The report speaks for itself.
+#[expect(clippy::print_stderr, reason = "this is what the command was called for")]
+fn eprint_report(report: &str) {
+    eprintln!("{report}");
+}
+
+/// Whether big messages could be put there. A directory that is still to be made is fine where it
+/// can be made; by whom is not known here (systemd's `StateDirectory=` makes it as root).
+fn state_dir(directory: &Path) -> Result<(), Failure> {
+    let wrong = |e: io::Error| Failure::of(format_args!("state_dir: {}", directory.display()), e);
+    match directory.metadata() {
+        Ok(data) if data.is_dir() => tempfile::tempfile_in(directory).map(drop).map_err(wrong),
+        Ok(_) => Err(wrong(io::ErrorKind::NotADirectory.into())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(wrong(e)),
+    }
+}
+
+fn show(config: &Config, out: &Out) {
+    let settings = &config.gate.settings;
+    out.line(format_args!("{}, {} workers", settings.hostname, settings.workers));
+    out.heading("Listeners");
+    for listener in &settings.listeners {
+        show_listener(listener, settings, out);
+    }
+    out.line(format_args!("\n{}", config.gate.chain));
+    out.heading("Upstreams");
+    for upstream in &config.gate.upstreams {
+        show_upstream(upstream, out);
+    }
+    for route in &config.gate.routes {
+        row(out, &format!("→ {}", route.upstream), &route.domains.join(", "));
+    }
+    out.heading("Limits");
+    show_limits(&settings.limits, out);
+    out.heading("Telemetry");
+    let metrics = config.metrics.address.map_or_else(|| "none".to_owned(), |address| format!("http://{address}/metrics"));
+    row(out, "metrics", &metrics);
+    row(out, "log", &format!("{:?}, level {}", config.log.format, config.log.level).to_lowercase());
+}
+
+/// A name and what is to be said of it, wrapped so that it fits eighty columns.
+fn row(out: &Out, name: &str, text: &str) {
+    const INDENT: usize = 16;
+    for (n, line) in wrap(text, 80 - INDENT).iter().enumerate() {
+        let name = if n == 0 { name } else { "" };
+        out.line(format_args!("  {name:<width$}{line}", width = INDENT - 2));
+    }
+}
+
+fn show_listener(listener: &Listener, settings: &Settings, out: &Out) {
+    let mut facts = vec![listener.address.to_string(), format!("tls {}", listener.tls)];
+    if listener.require_tls {
+        facts.push("and nothing without it".into());
+    }
+    match listener.client_certificate {
+        ClientCertificate::Off => {}
+        ClientCertificate::Request => facts.push("client certificates asked for".into()),
+        ClientCertificate::Require => facts.push("client certificates required".into()),
+    }
+    if listener.auth == Auth::Forward {
+        facts.push("AUTH forwarded".into());
+    }
+    if !listener.proxy_protocol_from.is_empty() {
+        let networks: Vec<_> = listener.proxy_protocol_from.iter().map(ToString::to_string).collect();
+        facts.push(format!("PROXY header from {}", networks.join(" and ")));
+    }
+    if settings.smtp.greet_pause.as_millis() > 0 {
+        facts.push(format!("greeting after {:?}", settings.smtp.greet_pause));
+    }
+    row(out, &listener.name, &facts.join(", "));
+}
+
+fn show_upstream(upstream: &upstream::Settings, out: &Out) {
+    let servers: Vec<_> = upstream.servers.iter().map(ToString::to_string).collect();
+    let tls = if upstream.tls.is_some() { "tls" } else { "no tls" };
+    let identity = match upstream.identity {
+        upstream::IdentityMode::None => "sees octroi as the client",
+        upstream::IdentityMode::Xclient => "told the client by XCLIENT",
+        upstream::IdentityMode::ProxyV2 => "told the client by PROXY v2",
+    };
+    row(out, &upstream.name, &format!("{}, {tls}, {identity}, {} connections", servers.join(" and "), upstream.connections));
+}
+
+fn show_limits(limits: &Limits, out: &Out) {
+    let size = |octets| ByteSize(octets).to_string();
+    row(
+        out,
+        "a message",
+        &format!("{}, of it {} in memory, {} recipients", size(limits.message_size), size(limits.message_memory), limits.recipients),
+    );
+    row(out, "all messages", &format!("{} in memory, {} on disk", size(limits.memory), size(limits.spool)));
+    row(out, "connections", &format!("{}, {} from one client", limits.connections, limits.connections_per_client));
+}

@@ -1,0 +1,244 @@
+//! `octroi run`: the service.
+use super::{
+    ConfigFile, Failure,
+    service::{WatchedFiles, feed_watchdog, notify, notify_reloading},
+};
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::telemetry::{Metrics, http, log::Log};
+use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Run the service
+///
+/// SIGTERM lets transactions under way finish and exits; SIGHUP reads the configuration and the
+/// certificates again, without dropping a session, and keeps the old ones if the new are wrong.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let path = &arguments.file.config;
+    let config = Config::load(path)?;
+    let metrics = Metrics::new()?;
+    // Dropped last: it writes out what all the others have said.
+    let _log = Log::start(config.log, &metrics)?;
+    raise_descriptor_limit();
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!("running as root, which octroi does not need: any user that may bind the ports will do");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let service = Service::start(config, &metrics)?;
+        service.serve_until_told(path).await
+    });
+    // Told in the log as well: a service's standard error may be the only other place.
+    if let Err(Failure(text)) = &served {
+        tracing::error!("{text}");
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// The running gate with its monitoring.
+pub(super) struct Service {
+    /// Taken when it drains.
+    gate: Arc<Mutex<Option<Gate>>>,
+    http: Option<http::Server>,
+    metrics: Arc<Metrics>,
+    drain: Duration,
+    /// What the gate was made of, to be read again when certificates change.
+    source: String,
+    certificates: Vec<PathBuf>,
+}
+
+impl Service {
+    /// Opens everything. Has to be called within a runtime.
+    pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
+        let Config { gate: setup, metrics: monitoring, source, .. } = config;
+        let drain = setup.settings.timeouts.drain;
+        let certificates = setup.settings.tls.files();
+        let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
+        let http = match monitoring.address {
+            Some(address) => {
+                Some(http::Server::start(address, pages(&gate, metrics)).map_err(|e| Failure::of(format_args!("metrics: {address}"), e))?)
+            }
+            None => None,
+        };
+        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates };
+        service.reloaded(true);
+        service.with_gate(|gate| {
+            for (name, address) in gate.addresses() {
+                tracing::info!(listener = &**name, %address, "listening");
+            }
+        });
+        if let Some(http) = &service.http {
+            tracing::info!(address = %http.address(), "metrics");
+        }
+        Ok(service)
+    }
+
+    fn with_gate<T>(&self, f: impl FnOnce(&Gate) -> T) -> Option<T> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
+    }
+
+    /// What is listened on, by the listeners' names.
+    pub(super) fn addresses(&self) -> Vec<(Arc<str>, std::net::SocketAddr)> {
+        self.with_gate(|gate| gate.addresses().to_vec()).unwrap_or_default()
+    }
+
+    /// Where the metrics are.
+    pub(super) fn monitoring(&self) -> Option<std::net::SocketAddr> {
+        self.http.as_ref().map(http::Server::address)
+    }
+
+    /// Whether mail can be taken.
+    pub(super) fn ready(&self) -> Result<(), &'static str> {
+        self.with_gate(Gate::ready).unwrap_or(Err("draining"))
+    }
+
+    async fn serve_until_told(mut self, path: &std::path::Path) -> Result<(), Failure> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ends = Ends::new()?;
+        notify(&[NotifyState::Ready, NotifyState::Status("taking mail")]);
+        let mut files = WatchedFiles::new(self.certificates.clone());
+        let mut look = tokio::time::interval(WatchedFiles::EVERY);
+        let watchdog = feed_watchdog();
+        tokio::pin!(watchdog);
+        let why = loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    notify_reloading();
+                    tracing::info!("SIGHUP: reading {} again", path.display());
+                    self.reload(Config::load(path));
+                    files = WatchedFiles::new(self.certificates.clone());
+                    notify(&[NotifyState::Ready]);
+                }
+                _ = look.tick() => {
+                    let looked = tokio::task::spawn_blocking(move || { let changed = files.have_changed(); (files, changed) });
+                    let changed;
+                    (files, changed) = looked.await?;
+                    if changed {
+                        tracing::info!("certificates have changed");
+                        self.reload(Config::parse(path, self.source.clone()));
+                    }
+                }
+                why = ends.recv() => break why,
+                () = &mut watchdog => {}
+            }
+        };
+        tracing::info!("{why}: draining");
+        notify(&[NotifyState::Stopping, NotifyState::Status("finishing what is under way")]);
+        tokio::select! {
+            () = self.stop() => {}
+            again = ends.recv() => tracing::warn!("{again} again: not waiting"),
+            () = &mut watchdog => {}
+        }
+        Ok(())
+    }
+
+    /// Finishes what is under way, up to `timeouts.drain`.
+    pub(super) async fn stop(&self) {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(gate) = gate else { return };
+        match gate.drain(self.drain).await {
+            0 => tracing::info!("drained"),
+            cut => tracing::warn!(sessions = cut, "cut off what did not end in time"),
+        }
+    }
+
+    /// Puts `config` in the place of the one there, or says why not.
+    fn reload(&mut self, config: Result<Config, crate::config::Report>) {
+        let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
+            let certificates = config.gate.settings.tls.files();
+            let drain = config.gate.settings.timeouts.drain;
+            if config.metrics.address != self.http_configured() {
+                tracing::warn!("`metrics.address` changes with a restart only");
+            }
+            self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
+            (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
+            Ok(())
+        });
+        self.reloaded(reloaded.is_ok());
+        match reloaded {
+            Ok(()) => tracing::info!("the new configuration holds for new sessions"),
+            Err(text) => {
+                for line in text.lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the old configuration stays");
+            }
+        }
+    }
+
+    /// As it is written in the configuration: a port that is 0 there is another here.
+    fn http_configured(&self) -> Option<std::net::SocketAddr> {
+        Config::parse(std::path::Path::new(""), self.source.clone()).ok().and_then(|config| config.metrics.address)
+    }
+
+    fn reloaded(&self, successful: bool) {
+        self.metrics.reload_successful.set(i64::from(successful));
+        if successful {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.metrics.reload_time.set(now.as_secs_f64());
+        }
+    }
+}
+
+fn pages(gate: &Arc<Mutex<Option<Gate>>>, metrics: &Arc<Metrics>) -> http::Pages {
+    let (measured, asked) = (Arc::clone(gate), Arc::clone(gate));
+    http::Pages {
+        metrics: Arc::clone(metrics),
+        refresh: Box::new(move |_| {
+            if let Some(gate) = &*measured.lock().unwrap_or_else(PoisonError::into_inner) {
+                gate.measure();
+            }
+        }),
+        ready: Box::new(move || match &*asked.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(gate) => gate.ready().map_err(|reason| vec![reason.to_owned()]),
+            None => Err(vec!["draining".to_owned()]),
+        }),
+    }
+}
+
+/// The signals that end a service.
+pub(super) struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them and gives its name.
+    pub(super) async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// A session takes two descriptors or three; the soft limit that shells and services start with is
+/// 1024, for the sake of `select(2)`, which nobody uses here.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!("cannot raise the limit of open files: {e}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use super::*;
+
+const LEAST: &str = r#"hostname = "mx.example.org"
+[[listener]]
+name = "mx"
+address = "0.0.0.0:25"
+tls = "off"
+[upstream.default]
+addresses = ["127.0.0.1:10025"]
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("octroi.toml"), text.to_owned()).map_err(|report| report.to_string())
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let report = parse(text).err().unwrap_or_default();
+    let first_lines = report.lines().filter_map(|line| line.strip_prefix("octroi.toml:"));
+    first_lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn little_is_needed() {
+    let config = parse(LEAST).unwrap();
+    assert_eq!(config.gate.upstreams.len(), 1);
+    assert_eq!(config.metrics.address, None);
+    assert_eq!(config.log, telemetry::log::Settings::default());
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_lacks() {
+    let found = mistakes("");
+    for wanted in ["`hostname` is missing", "`listener` is missing", "`[upstream.default]` is missing"] {
+        assert!(found.iter().any(|mistake| mistake.contains(wanted)), "{wanted} not in {found:#?}");
+    }
+}
+
+#[test]
+fn syntax_errors_and_others_come_together_but_not_their_echoes() {
+    let text = LEAST.replace("\"mx\"", "mx") + "[limits]\nmesage_size = \"1MiB\"\nmemory = 5MiB\n";
+    let found = mistakes(&text);
+    let places: Vec<_> = found.iter().map(|mistake| mistake.splitn(3, ':').take(1).collect::<String>()).collect();
+    assert_eq!(places, ["3", "9", "10"], "{found:#?}");
+    assert!(found[1].contains("did you mean `message_size`?"), "{found:#?}");
+}
+
+#[test]
+fn what_comes_later_is_not_silently_accepted() {
+    let found = mistakes(&format!("{LEAST}[dns]\nresolvers = []\n[console]\n[[rule]]\nname = \"x\"\n[storage]\n"));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    for mistake in found {
+        assert!(mistake.contains("not in this version"), "{mistake}");
+    }
+}
+
+#[test]
+fn a_default_certificate_beside_a_list_of_them_is_explained() {
+    let found = mistakes(&format!(
+        "{LEAST}[tls]\ncertificate = \"a\"\nprivate_key = \"b\"\n[[tls.certificate]]\ncertificate = \"c\"\nprivate_key = \"d\"\n"
+    ));
+    assert!(found[0].contains("the default first"), "{found:#?}");
+}
+
+#[test]
+fn files_that_are_no_configuration_are_refused_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("octroi.toml");
+    assert!(Config::load(&path).err().unwrap().to_string().contains("No such file"));
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(Config::load(&path).err().unwrap().to_string().ends_with("not UTF-8 text"));
+    File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
+    assert!(Config::load(&path).err().unwrap().to_string().ends_with("too large for a configuration"));
+    std::fs::write(&path, LEAST).unwrap();
+    assert!(Config::load(&path).is_ok());
+}

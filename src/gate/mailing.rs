@@ -1,0 +1,391 @@
+//! One message under way in a session: envelope, body, end.
+use super::{
+    conclude::{self, Ended, Placed, Way},
+    received,
+    session::{Session, by},
+};
+use crate::chain::{Decision, Verdict, runner::Question};
+use crate::journal::{self, By, Entry, Phase};
+use crate::message::{Edits, Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spool, spool::SpoolError};
+use crate::smtp::{
+    Mail, Recipient, Refusal, Reply,
+    data::Stains,
+    server::{AboutMessage, AboutRecipient, Ending, Owed},
+};
+use crate::telemetry::Violation;
+use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
+use bytes::Bytes;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A rate is measured over no less than this, so that a pause is not taken for slowness.
+const RATE_AFTER: Duration = Duration::from_secs(60);
+
+/// What a session knows of the message under way.
+pub(super) struct Mailing {
+    entry: Entry,
+    mail: Box<Mail>,
+    recipients: Vec<Recipient>,
+    upstream: Option<Arc<Upstream>>,
+    transaction: Option<Transaction>,
+    spool: Option<Spool>,
+    header_end: Option<HeaderEnd>,
+    /// Once it is complete.
+    header: Option<Header>,
+    /// When the first octet of the body came.
+    started: Option<Instant>,
+    octets: u64,
+}
+
+/// The header section, and what of it may not pass.
+struct Header {
+    block: HeaderBlock,
+    forged: Edits,
+}
+
+impl Mailing {
+    pub(super) fn new(session: &journal::Session, mail: Box<Mail>) -> Self {
+        Self {
+            entry: session.begin(&mail, now()),
+            mail,
+            recipients: Vec::new(),
+            upstream: None,
+            transaction: None,
+            spool: None,
+            header_end: None,
+            header: None,
+            started: None,
+            octets: 0,
+        }
+    }
+
+    /// Until when the upstream is held; `None` where it is not.
+    pub(super) fn hold_until(&self, hold: Duration) -> Option<Instant> {
+        self.transaction.as_ref()?;
+        Some(self.started? + hold)
+    }
+
+    fn upstream_name(&self) -> Option<Arc<str>> {
+        self.upstream.as_ref().map(|upstream| Arc::clone(upstream.name()))
+    }
+
+    /// Lets the upstream go; the envelope is said again at the end.
+    pub(super) async fn release(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.release().await;
+        }
+    }
+
+    /// The transaction ended without a message that anybody answers for.
+    pub(super) async fn give_up(mut self, refused: Option<&Refusal>) {
+        self.release().await;
+        if let Some(refusal) = refused {
+            self.entry.refused(refusal, now());
+        }
+    }
+
+    /// The session ended in the middle of it.
+    pub(super) async fn lost(mut self) {
+        self.release().await;
+    }
+
+    /// Drops what is held for a message that is given up already.
+    async fn abandon(&mut self) {
+        self.release().await;
+        self.spool = None;
+        self.header_end = None;
+    }
+}
+
+impl Session {
+    /// RCPT: the chain is asked, then the MTA itself, while the client waits.
+    pub(super) async fn recipient(&mut self, recipient: Box<Recipient>, owed: Owed<AboutRecipient>) {
+        if !self.inspections.is_empty()
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&recipient)).await
+        {
+            return self.refuse_recipient(owed, &recipient, &refusal, by(stage.as_deref()));
+        }
+        match self.ask_upstream(&recipient).await {
+            Ok(Answer::Yes(reply)) => {
+                if let Some(mailing) = &mut self.mailing {
+                    mailing.entry.recipient(&recipient);
+                    mailing.recipients.push(*recipient);
+                }
+                self.smtp.accept_recipient(owed, &reply);
+            }
+            Ok(Answer::No(refusal)) => {
+                let upstream = self.mailing.as_ref().and_then(Mailing::upstream_name);
+                self.refuse_recipient(owed, &recipient, &refusal, upstream.as_deref().map_or(By::Gate, By::Upstream));
+            }
+            Err(error) => {
+                tracing::warn!(id = %self.record.id(), "{error}");
+                self.refuse_recipient(owed, &recipient, &error.refusal(), By::Gate);
+            }
+        }
+    }
+
+    fn refuse_recipient(&mut self, owed: Owed<AboutRecipient>, recipient: &Recipient, refusal: &Refusal, by: By<'_>) {
+        let mail = self.mailing.as_ref().map(|mailing| &*mailing.mail);
+        self.record.refused(Phase::Recipient, refusal, by, mail, Some(recipient));
+        self.smtp.refuse(owed, refusal);
+    }
+
+    async fn ask_upstream(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, UpstreamError> {
+        let upstream = self.accepted.upstreams(&self.worker).route(&recipient.address);
+        let Some(mailing) = &mut self.mailing else {
+            return Ok(Answer::No(Refusal::temporary(51, "3.0", "no transaction is under way")));
+        };
+        if mailing.upstream.as_ref().is_some_and(|other| !Arc::ptr_eq(other, &upstream)) {
+            if !mailing.recipients.is_empty() {
+                // One route a transaction, so that no message is ever half delivered; the client
+                // sends the rest again (RFC 5321 §4.5.3.1.10).
+                return Ok(Answer::No(Refusal::temporary(52, "5.3", "send to this recipient in another transaction")));
+            }
+            mailing.release().await;
+        }
+        mailing.entry.upstream(upstream.name());
+        mailing.upstream = Some(Arc::clone(&upstream));
+        if mailing.transaction.is_none() && !mailing.recipients.is_empty() {
+            // The connection broke between two recipients; what was accepted is said again.
+            match upstream.replay(&self.seat, &self.client, &mailing.mail, &mailing.recipients).await? {
+                Answer::Yes(transaction) => mailing.transaction = Some(transaction),
+                Answer::No(refusal) => return Ok(Answer::No(refusal)),
+            }
+        }
+        if let Some(transaction) = &mut mailing.transaction {
+            let answer = transaction.recipient(recipient).await;
+            if answer.is_err() {
+                mailing.transaction = None;
+            }
+            return answer;
+        }
+        match upstream.begin(&self.seat, &self.client, &mailing.mail, recipient).await? {
+            Answer::Yes((transaction, answer)) => {
+                mailing.transaction = Some(transaction);
+                Ok(answer)
+            }
+            Answer::No(refusal) => Ok(Answer::No(refusal)),
+        }
+    }
+
+    /// A piece of the message: to the spool, and to every stage of the first segment.
+    pub(super) async fn body(&mut self, chunk: Bytes) {
+        let generation = Arc::clone(&self.accepted.generation);
+        let limits = &generation.settings.limits;
+        let Some(mailing) = &mut self.mailing else { return };
+        let started = *mailing.started.get_or_insert_with(|| {
+            mailing.entry.receiving();
+            Instant::now()
+        });
+        mailing.octets += chunk.len() as u64;
+        let elapsed = started.elapsed();
+        if elapsed > RATE_AFTER && mailing.octets < limits.minimum_rate.saturating_mul(elapsed.as_secs()) {
+            let octets = mailing.octets;
+            self.violation(Violation::TooSlow, &format_args!("{octets} octets in {} seconds", elapsed.as_secs()));
+            return self.spoil(Refusal::temporary(21, "4.2", "too slow")).await;
+        }
+        let mut to_stages = None;
+        if mailing.header.is_none() {
+            let limit = usize::try_from(limits.header_size).unwrap_or(usize::MAX);
+            let end = mailing.header_end.get_or_insert_with(|| HeaderEnd::new(limit, &generation.spool.memory));
+            match end.push(&chunk) {
+                Ok(None) => {}
+                Ok(Some((block, body))) => {
+                    if let Err(refusal) = self.header(block).await {
+                        return self.spoil(refusal).await;
+                    }
+                    to_stages = Some(chunk.slice(body.min(chunk.len())..));
+                }
+                Err(error) => {
+                    if matches!(error, HeaderError::TooLong { .. }) {
+                        self.violation(Violation::HeaderTooLong, &error);
+                    }
+                    return self.spoil(error.refusal()).await;
+                }
+            }
+        } else {
+            to_stages = Some(chunk.clone());
+        }
+        if let Some(piece) = to_stages
+            && !piece.is_empty()
+            && self.inspections.wants_body()
+        {
+            self.inspections.body(&piece).await;
+        }
+        let Some(mailing) = &mut self.mailing else { return };
+        let spool = mailing.spool.get_or_insert_with(|| Spool::new(&generation.spool));
+        if let Err(error) = spool.push(chunk).await {
+            self.no_room(&error).await;
+        }
+    }
+
+    async fn no_room(&mut self, error: &SpoolError) {
+        if let Some(mailing) = &mut self.mailing {
+            mailing.entry.error(error);
+        }
+        self.spoil(no_storage()).await;
+    }
+
+    /// The message is given up: its rest is read and dropped, and the client told in time.
+    async fn spoil(&mut self, refusal: Refusal) {
+        if let Some(mailing) = &mut self.mailing {
+            mailing.abandon().await;
+        }
+        if refusal.closes() {
+            self.smtp.close(&refusal);
+        } else {
+            self.smtp.spoil(refusal);
+        }
+    }
+
+    /// The header section is complete: loops end here, forged results go, the stages see it.
+    async fn header(&mut self, block: HeaderBlock) -> Result<(), Refusal> {
+        let generation = Arc::clone(&self.accepted.generation);
+        let hostname = &generation.settings.hostname;
+        let look = received::look(&block, hostname);
+        if let Some(mailing) = &mut self.mailing {
+            mailing.entry.headers(look.message_id.map(|field| field.for_log(SHOWN)), look.subject.map(|field| field.for_log(SHOWN)));
+        }
+        if look.hops > generation.settings.limits.hops {
+            self.violation(Violation::MailLoop, &format_args!("{} Received fields", look.hops));
+            return Err(Refusal::permanent(54, "4.6", "too many hops, the message goes in circles"));
+        }
+        let mut forged = Edits::default();
+        if look.forged {
+            self.violation(Violation::ForgedResults, &"Authentication-Results in our name");
+            forged = received::without_forged(&block, hostname);
+        }
+        if !self.inspections.is_empty() {
+            let seen = if forged.is_empty() { block.clone() } else { HeaderBlock::new(forged.apply(&block)) };
+            if let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Headers(&seen)).await {
+                if let Some(mailing) = &mut self.mailing {
+                    mailing.entry.decided_by(stage);
+                }
+                return Err(refusal);
+            }
+        }
+        if let Some(mailing) = &mut self.mailing {
+            mailing.header = Some(Header { block, forged });
+        }
+        Ok(())
+    }
+
+    /// The end of data: verdict, custody, answer.
+    pub(super) async fn end_of_data(&mut self, ending: Ending, owed: Owed<AboutMessage>) {
+        let policy = self.accepted.generation.settings.smtp.bare_newline;
+        if let Some(mailing) = &mut self.mailing {
+            mailing.entry.received(mailing.octets, now());
+        }
+        if let Some(refusal) = ending.stains.refusal(policy) {
+            let (violation, detail) = violation(ending.stains);
+            self.violation(violation, &detail);
+            return self.refuse_message(owed, &refusal).await;
+        }
+        if self.mailing.as_ref().is_some_and(|mailing| mailing.header.is_none()) {
+            // No empty line: all of it is header section.
+            let end = self.mailing.as_mut().and_then(|mailing| mailing.header_end.take());
+            let block = end.map(HeaderEnd::finish).unwrap_or_default();
+            if let Err(refusal) = self.header(block).await {
+                return self.refuse_message(owed, &refusal).await;
+            }
+        }
+        let generation = Arc::clone(&self.accepted.generation);
+        let spool = self.mailing.as_mut().and_then(|mailing| mailing.spool.take()).unwrap_or_else(|| Spool::new(&generation.spool));
+        let content = match spool.finish().await {
+            Ok(content) => content,
+            Err(error) => {
+                if let Some(mailing) = &mut self.mailing {
+                    mailing.entry.error(&error);
+                }
+                return self.refuse_message(owed, &no_storage()).await;
+            }
+        };
+        let Some(mut mailing) = self.mailing.take() else {
+            return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no transaction is under way"));
+        };
+        let Some(Header { block, forged }) = mailing.header.take() else {
+            return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no message came"));
+        };
+        let envelope = Arc::new(Envelope { mail: *mailing.mail, recipients: std::mem::take(&mut mailing.recipients) });
+        let mut message = Message::new(envelope, block, content);
+        if !forged.is_empty() {
+            message = message.edited(&forged);
+        }
+        let mut conclusion = self.inspections.conclude(&message).await;
+        mailing.entry.concluded(&mut conclusion, now());
+        let Some(upstream) = mailing.upstream.take() else {
+            return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));
+        };
+        if conclusion.verdict != Verdict::Deliver
+            && let Some(transaction) = mailing.transaction.take()
+        {
+            transaction.release().await;
+        }
+        let ended = Ended {
+            id: mailing.entry.id(),
+            hostname: &generation.settings.hostname,
+            client: &self.client,
+            message: &message,
+            leading_dot: ending.leading_dot,
+        };
+        let way = Way { upstream: &upstream, transaction: mailing.transaction.take(), seat: &self.seat };
+        match conclude::place(&ended, &conclusion, way).await {
+            Placed::Kept(custody) => {
+                mailing.entry.delivered(&custody.reply(), now());
+                self.smtp.acknowledge(owed, &*custody);
+            }
+            Placed::Discarded(custody) => {
+                mailing.entry.discarded(&custody.reply(), now());
+                self.smtp.acknowledge(owed, &*custody);
+            }
+            Placed::Refused(refusal) => {
+                mailing.entry.refused(&refusal, now());
+                self.smtp.refuse(owed, &refusal);
+            }
+            Placed::Unanswered(error) => {
+                mailing.entry.error(&error);
+                mailing.entry.refused(&error.refusal(), now());
+                self.smtp.refuse(owed, &error.refusal());
+            }
+        }
+    }
+
+    async fn refuse_message(&mut self, owed: Owed<AboutMessage>, refusal: &Refusal) {
+        self.inspections.abort();
+        if let Some(mut mailing) = self.mailing.take() {
+            mailing.release().await;
+            mailing.entry.refused(refusal, now());
+        }
+        self.smtp.refuse(owed, refusal);
+    }
+
+    /// What the message carries that no mail client sends: to its record, and to the session's.
+    fn violation(&mut self, violation: Violation, detail: &dyn fmt::Display) {
+        if let Some(mailing) = &mut self.mailing {
+            mailing.entry.violation(violation);
+        }
+        self.record.violation(violation, detail);
+    }
+}
+
+/// Octets of a header field that the log shows.
+const SHOWN: usize = 200;
+
+/// The journal's clock, which is the process's.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+fn no_storage() -> Refusal {
+    Refusal::temporary(52, "3.1", "no storage left for the message, try again later")
+}
+
+/// The attack or fault that stains of this kind are counted as, and what the log says of it.
+fn violation(stains: Stains) -> (Violation, &'static str) {
+    match stains {
+        Stains { look_alike: true, .. } => (Violation::Smuggling, "a look-alike of the end of data"),
+        Stains { nul: true, .. } => (Violation::Nul, "NUL in a message"),
+        Stains { bare_cr: true, .. } => (Violation::BareCr, "CR without LF in a message"),
+        _ => (Violation::BareNewline, "LF without CR in a message"),
+    }
+}

@@ -1,0 +1,175 @@
+//! Trace: our `Received` (RFC 5321 §4.4), and what others left in the header section.
+use crate::message::{Client, Edit, Edits, Field, HeaderBlock};
+use crate::smtp::Recipient;
+use crate::value::{Id, rfc5322};
+use bytes::{Bytes, BytesMut};
+use std::{fmt::Write, net::IpAddr, time::SystemTime};
+
+/// Our trace field. The recipient stands in it only where there is one, so that nobody learns of
+/// the others (RFC 5321 §7.2).
+pub(super) fn received(hostname: &str, id: Id, client: &Client, utf8: bool, recipients: &[Recipient], at: SystemTime) -> Bytes {
+    let mut out = BytesMut::with_capacity(384);
+    // Writing to a BytesMut does not fail.
+    let _ = write_received(&mut out, hostname, id, client, utf8, recipients, at);
+    out.freeze()
+}
+
+fn write_received(
+    out: &mut BytesMut,
+    hostname: &str,
+    id: Id,
+    client: &Client,
+    utf8: bool,
+    recipients: &[Recipient],
+    at: SystemTime,
+) -> std::fmt::Result {
+    out.write_str("Received: from ")?;
+    match &client.hello {
+        Some((domain, _)) => write!(out, "{domain}")?,
+        None => out.write_str("unknown")?,
+    }
+    match client.address.ip().to_canonical() {
+        IpAddr::V4(address) => write!(out, " ([{address}])")?,
+        IpAddr::V6(address) => write!(out, " ([IPv6:{address}])")?,
+    }
+    if let Some(tls) = &client.tls {
+        write!(out, "\r\n\t(using {} with cipher {}", tls.version, tls.cipher)?;
+        out.write_str(if tls.client_subject.is_some() { "; client certificate verified)" } else { ")" })?;
+    }
+    write!(out, "\r\n\tby {hostname} (octroi) with {} id {id}", client.protocol(utf8))?;
+    if let [only] = recipients
+        && only.address.as_str().len() < 900
+    {
+        write!(out, "\r\n\tfor <{}>", only.address)?;
+    }
+    write!(out, "; {}\r\n", rfc5322(at))
+}
+
+/// What a look over the header section shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Look<'a> {
+    /// `Received` fields (RFC 5321 §6.3).
+    pub hops: u32,
+    /// `Authentication-Results` that claim to be ours.
+    pub forged: bool,
+    pub message_id: Option<Field<'a>>,
+    pub subject: Option<Field<'a>>,
+}
+
+/// One pass over all fields.
+pub(super) fn look<'a>(headers: &'a HeaderBlock, hostname: &str) -> Look<'a> {
+    let mut look = Look::default();
+    for field in headers.fields() {
+        match field.name.len() {
+            7 if field.name.eq_ignore_ascii_case(b"Subject") => look.subject = look.subject.or(Some(field)),
+            8 if field.name.eq_ignore_ascii_case(b"Received") => look.hops += 1,
+            10 if field.name.eq_ignore_ascii_case(b"Message-ID") => look.message_id = look.message_id.or(Some(field)),
+            22 => look.forged |= is_forged(&field, hostname),
+            _ => {}
+        }
+    }
+    look
+}
+
+/// What takes `Authentication-Results` in our name out of the header section: who stands behind us
+/// believes those, so nobody else may write them (RFC 8601 §5).
+pub(super) fn without_forged(headers: &HeaderBlock, hostname: &str) -> Edits {
+    let results = headers.all(RESULTS).enumerate();
+    let forged = results.filter(|(_, field)| is_forged(field, hostname)).map(|(n, _)| n + 1);
+    let mut edits: Vec<_> = forged.map(|nth| Edit::DeleteHeader { name: RESULTS.into(), nth }).collect();
+    // From the last one on, so that the places of the others stay what they are.
+    edits.reverse();
+    Edits(edits)
+}
+
+const RESULTS: &str = "Authentication-Results";
+
+/// The authserv-id stands before the first `;`, perhaps behind a comment, perhaps quoted, perhaps
+/// followed by a version (RFC 8601 §2.2). Whatever could be read as ours is taken for ours.
+fn is_forged(field: &Field<'_>, hostname: &str) -> bool {
+    if !field.is(RESULTS) {
+        return false;
+    }
+    let value = String::from_utf8_lossy(field.value);
+    let mut depth = 0_u32;
+    let mut plain = String::with_capacity(64);
+    for c in value.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            ';' if depth == 0 => break,
+            '"' | '\\' => {}
+            _ if depth == 0 => plain.push(c),
+            _ => {}
+        }
+    }
+    let id = plain.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
+    id.eq_ignore_ascii_case(hostname)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::TlsFacts;
+    use crate::smtp::{Address, Domain};
+    use std::sync::Arc;
+
+    fn block(text: &str) -> HeaderBlock {
+        HeaderBlock::new(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_trace_says_who_how_and_when() {
+        let client = Client {
+            listener: "mx".into(),
+            address: "192.0.2.7:4711".parse().unwrap(),
+            local: "192.0.2.1:25".parse().unwrap(),
+            tls: Some(Arc::new(TlsFacts {
+                version: "TLSv1.3",
+                cipher: "TLS_AES_256_GCM_SHA384",
+                sni: None,
+                client_subject: None,
+                resumed: false,
+            })),
+            hello: Domain::parse("client.example.net").map(|d| (d, true)),
+            account: None,
+        };
+        let id = Id::generate();
+        let recipient = Recipient::new(Address::parse("b@example.org", false).unwrap());
+        let at = SystemTime::UNIX_EPOCH;
+        let field = received("mx.example.org", id, &client, false, &[recipient], at);
+        assert_eq!(
+            String::from_utf8_lossy(&field),
+            format!(
+                "Received: from client.example.net ([192.0.2.7])\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\tby mx.example.org (octroi) with ESMTPS id {id}\r\n\tfor <b@example.org>; Thu, 01 Jan 1970 00:00:00 +0000\r\n"
+            )
+        );
+    }
+
+    #[test]
+    fn results_in_our_name_are_found_however_they_are_written() {
+        for (value, forged) in [
+            (" mx.example.org; dmarc=pass", true),
+            ("MX.Example.ORG 1; spf=pass", true),
+            (" (a ; comment) mx.example.org; none", true),
+            (" \"mx.example.org\"; none", true),
+            ("\r\n\tmx.example.org.; none", true),
+            (" mx.example.org", true),
+            (" other.example.org; dmarc=pass", false),
+            (" xmx.example.org; dmarc=pass", false),
+        ] {
+            let text = format!("From: a@example.net\r\nAuthentication-Results:{value}\r\nTo: b@example.org\r\n");
+            let headers = block(&text);
+            assert_eq!(look(&headers, "mx.example.org").forged, forged, "{value}");
+            let kept = without_forged(&headers, "mx.example.org").apply(&headers);
+            assert_eq!(kept.len() < text.len(), forged, "{value}");
+        }
+    }
+
+    #[test]
+    fn hops_are_counted_and_names_found() {
+        let headers = block("Received: a\r\n\tb\r\nreceived: c\r\nMessage-Id: <1@x>\r\nSubject: hi\r\n");
+        let look = look(&headers, "mx.example.org");
+        assert_eq!((look.hops, look.message_id.unwrap().value, look.subject.unwrap().value), (2, &b" <1@x>\r\n"[..], &b" hi\r\n"[..]));
+    }
+}

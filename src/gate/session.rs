@@ -1,0 +1,406 @@
+//! Drives one session: between its stream, the protocol machine, the chain and the upstream.
+//!
+//! What belongs to one message is in [`super::mailing`]; here stands what outlives it.
+use super::{
+    account,
+    mailing::Mailing,
+    stream::{Line, Read, Stream},
+    tls,
+    worker::{Accepted, Worker, shutting_down},
+};
+use crate::chain::{Decision, Inspections, runner::Question};
+use crate::journal::{self, By, Phase};
+use crate::message::Client;
+use crate::smtp::{
+    Domain, Mail, Refusal, Reply,
+    server::{self, AboutAuth, AboutHello, AboutMail, Event, Offence, Owed, Tally, Waiting},
+};
+use crate::telemetry::{HandshakeResult, Violation};
+use crate::upstream::{Exchange, Seat, UpstreamError};
+use bytes::BytesMut;
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// How a session goes on after an event.
+type Step = Result<(), Broken>;
+
+/// Why a session ends other than by QUIT or a reply that closes it.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The client closed, or the connection broke.
+    Lost(io::Error),
+    /// It was slow, or silent.
+    TimedOut,
+    /// No TLS, so nothing more can be said.
+    Handshake(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Lost(error),
+        }
+    }
+}
+
+/// An AUTH exchange under way.
+struct Underway {
+    exchange: Exchange,
+    mechanism: Box<str>,
+    account: Option<Arc<str>>,
+    /// A line of the client has been passed on already.
+    answered: bool,
+}
+
+/// One client's session.
+pub(super) struct Session {
+    pub(super) worker: Arc<Worker>,
+    pub(super) accepted: Accepted,
+    pub(super) record: journal::Session,
+    line: Line,
+    pub(super) smtp: server::Session,
+    pub(super) client: Arc<Client>,
+    pub(super) inspections: Inspections,
+    pub(super) seat: Seat,
+    auth: Option<Underway>,
+    pub(super) mailing: Option<Mailing>,
+    received: u64,
+    sent: u64,
+}
+
+/// Runs a connection from its banner to its end.
+pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal::Session, stream: Stream, client: Arc<Client>) {
+    let timeouts = &accepted.generation.settings.timeouts;
+    let tls = matches!(stream, Stream::Tls(_));
+    let line = Line::new(stream, worker.drain.clone().cancelled_owned(), Instant::now() + timeouts.client_command);
+    let settings = Arc::clone(&accepted.listener.session);
+    let inspections = Inspections::begin(&accepted.generation.chain, &client).await;
+    let mut session = Session {
+        worker,
+        record,
+        line,
+        smtp: server::Session::new(settings, tls),
+        client,
+        inspections,
+        seat: Seat::default(),
+        auth: None,
+        mailing: None,
+        received: 0,
+        sent: 0,
+        accepted,
+    };
+    let broken = session.converse().await.err();
+    session.finish(broken).await;
+}
+
+impl Session {
+    async fn converse(&mut self) -> Step {
+        self.greet().await?;
+        loop {
+            while let Some(event) = self.smtp.next_event() {
+                self.handle(event).await?;
+            }
+            self.flush().await?;
+            if self.smtp.is_closed() {
+                return Ok(());
+            }
+            if let Some(octets) = self.read().await? {
+                self.received += octets.len() as u64;
+                self.smtp.receive(octets);
+            }
+        }
+    }
+
+    async fn greet(&mut self) -> Step {
+        let pause = self.accepted.generation.settings.smtp.greet_pause;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        // RFC 5321 §4.3.1: the client waits for the greeting. One that does not is a machine that
+        // talks without listening.
+        if self.line.has_early_octets() {
+            self.record.violation(Violation::Pregreeting, &"octets before the greeting");
+            self.smtp = server::Session::new(Arc::clone(&self.accepted.listener.session), true);
+            self.smtp.transmit().clear();
+            self.smtp.close(&Refusal::permanent(54, "5.0", "you spoke before you were greeted"));
+            return Ok(());
+        }
+        if !self.inspections.is_empty()
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Connect(&self.client)).await
+        {
+            self.smtp.transmit().clear();
+            self.record.refused(Phase::Connect, &refusal, by(stage.as_deref()), None, None);
+            self.smtp.close(&refusal);
+        }
+        Ok(())
+    }
+
+    /// Sends what there is to send, in one write.
+    async fn flush(&mut self) -> Step {
+        let out = self.smtp.transmit();
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.sent += out.len() as u64;
+        // RFC 5321 §4.5.3.2 has no word on how long a server waits for its reply to be read.
+        Ok(self.line.write(out, self.accepted.generation.settings.timeouts.client_command).await?)
+    }
+
+    /// The next octets; `None` where something else has happened that is dealt with.
+    async fn read(&mut self) -> Result<Option<BytesMut>, Broken> {
+        let timeouts = &self.accepted.generation.settings.timeouts;
+        let now = Instant::now();
+        let in_data = self.smtp.waiting() == Waiting::Data;
+        let patience = if in_data { timeouts.client_data } else { timeouts.client_command };
+        let mut deadline = now + patience;
+        // While the client is slow the upstream is not held (but for the time it takes to see
+        // that it is).
+        let release = self.mailing.as_ref().filter(|_| in_data).and_then(|mailing| mailing.hold_until(timeouts.hold));
+        if let Some(release) = release {
+            deadline = deadline.min(release);
+        }
+        match self.line.read(deadline, self.smtp.is_idle()).await? {
+            Read::Octets(octets) => Ok(Some(octets)),
+            Read::End => Err(Broken::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Read::TimedOut if release.is_some_and(|release| release <= deadline) => {
+                if let Some(mailing) = &mut self.mailing {
+                    mailing.release().await;
+                }
+                Ok(None)
+            }
+            Read::TimedOut => Err(Broken::TimedOut),
+            Read::Cancelled => {
+                self.record.end(journal::End::Drained);
+                self.smtp.close(&shutting_down());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Step {
+        match event {
+            Event::Hello { domain, extended, owed } => self.hello(domain, extended, owed).await,
+            Event::StartTls { owed } => return self.start_tls(owed).await,
+            Event::Auth { mechanism, initial, owed } => self.auth(mechanism, initial.as_deref(), owed).await,
+            Event::AuthResponse { line, owed } => self.auth_response(line, owed).await,
+            Event::Mail { mail, owed } => self.mail(mail, owed).await,
+            Event::Recipient { recipient, owed } => self.recipient(recipient, owed).await,
+            Event::Body(chunk) => self.body(chunk).await,
+            Event::EndOfData { ending, owed } => {
+                self.record.message();
+                self.end_of_data(ending, owed).await;
+                self.count();
+            }
+            Event::Reset { refused } => self.reset(refused.as_ref()).await,
+            Event::Offence(offence) => self.offence(offence),
+            Event::Quit => {
+                self.record.end(journal::End::Quit);
+                self.reset(None).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// More is known of who is on the line.
+    fn know(&mut self, client: Client) {
+        self.client = Arc::new(client);
+        self.record.client(&self.client);
+    }
+
+    async fn hello(&mut self, domain: Domain, extended: bool, owed: Owed<AboutHello>) {
+        self.know(Client { hello: Some((domain, extended)), ..Client::clone(&self.client) });
+        if !self.inspections.is_empty()
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Hello(&self.client)).await
+        {
+            self.record.refused(Phase::Hello, &refusal, by(stage.as_deref()), None, None);
+            return self.smtp.refuse(owed, &refusal);
+        }
+        let offer = self.accepted.offer(&self.worker, self.client.tls.is_some());
+        self.smtp.welcome(owed, extended, offer);
+    }
+
+    async fn start_tls(&mut self, owed: Owed<server::AboutTls>) -> Step {
+        let generation = Arc::clone(&self.accepted.generation);
+        let Some(config) = generation.tls.config(self.accepted.listener.settings.client_certificate) else {
+            self.smtp.refuse(owed, &Refusal::temporary(54, "7.0", "TLS is not available now"));
+            return Ok(());
+        };
+        let timeouts = &generation.settings.timeouts;
+        let placeholder = server::Session::new(Arc::clone(&self.accepted.listener.session), true);
+        let (go_ahead, fresh) = std::mem::replace(&mut self.smtp, placeholder).into_tls(owed);
+        self.smtp = fresh;
+        let mut go_ahead = BytesMut::from(go_ahead);
+        self.line.write(&mut go_ahead, timeouts.client_command).await?;
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
+        let stream = self.line.take_plain().ok_or(Broken::Lost(io::ErrorKind::NotConnected.into()))?;
+        match timeout(timeouts.tls_handshake, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let facts = tls::facts(stream.get_ref().1);
+                self.accepted.metrics().handshake(HandshakeResult::of(facts.version));
+                self.line.put(Stream::Tls(Box::new(stream)));
+                // RFC 3207 §4.2: nothing the client said in clear text is known any more.
+                self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
+                self.inspections = Inspections::begin(&generation.chain, &self.client).await;
+                self.seat = Seat::default();
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.accepted.metrics().handshake(HandshakeResult::Failed);
+                Err(Broken::Handshake(error.to_string()))
+            }
+            Err(_) => {
+                self.accepted.metrics().handshake(HandshakeResult::TimedOut);
+                Err(Broken::Handshake("no handshake in time".into()))
+            }
+        }
+    }
+
+    async fn mail(&mut self, mail: Box<Mail>, owed: Owed<AboutMail>) {
+        if !self.inspections.is_empty()
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Mail(&self.client, &mail)).await
+        {
+            self.record.refused(Phase::Mail, &refusal, by(stage.as_deref()), Some(&mail), None);
+            return self.smtp.refuse(owed, &refusal);
+        }
+        self.smtp.accept_mail(owed, &mail);
+        self.mailing = Some(Mailing::new(&self.record, mail));
+    }
+
+    /// The transaction is over without a message that anybody answers for.
+    async fn reset(&mut self, refused: Option<&Refusal>) {
+        if let Some(mailing) = self.mailing.take() {
+            self.inspections.abort();
+            mailing.give_up(refused).await;
+        }
+    }
+
+    // ── AUTH: the upstream's business, line by line (RFC 4954) ──────────────────────────────────
+
+    async fn auth(&mut self, mechanism: Box<str>, initial: Option<&[u8]>, owed: Owed<AboutAuth>) {
+        let upstream = self.accepted.upstreams(&self.worker).default_route();
+        match upstream.authenticate(&self.client, &mechanism, initial).await {
+            Ok((exchange, reply)) => {
+                let account = initial.and_then(|initial| account::shown(&mechanism, initial));
+                self.auth = Some(Underway { exchange, mechanism, account, answered: initial.is_some() });
+                self.auth_answer(&reply, owed);
+            }
+            Err(error) => self.auth_failed(&error, owed),
+        }
+    }
+
+    async fn auth_response(&mut self, mut line: BytesMut, owed: Owed<AboutAuth>) {
+        let Some(underway) = &mut self.auth else {
+            return self.smtp.refuse(owed, &Refusal::permanent(3, "5.1", "no AUTH is under way"));
+        };
+        // Only the first line can show a name; in LOGIN the second is the password.
+        if !std::mem::replace(&mut underway.answered, true) {
+            underway.account = account::shown(&underway.mechanism, &line);
+        }
+        let answer = underway.exchange.respond(&line).await;
+        line.fill(0);
+        match answer {
+            Ok(reply) => self.auth_answer(&reply, owed),
+            Err(error) => self.auth_failed(&error, owed),
+        }
+    }
+
+    fn auth_answer(&mut self, reply: &Reply, owed: Owed<AboutAuth>) {
+        if reply.code() == 334 {
+            return self.smtp.challenge(owed, reply);
+        }
+        let Some(Underway { exchange, mechanism, account, .. }) = self.auth.take() else {
+            return self.smtp.refuse(owed, &Refusal::temporary(54, "7.0", "try again"));
+        };
+        self.record.authentication(&mechanism, account.as_deref(), reply);
+        let metrics = self.accepted.metrics();
+        if let Some(refusal) = Refusal::from_reply(reply.clone()) {
+            metrics.auth_failed.inc();
+            return self.smtp.refuse(owed, &refusal);
+        }
+        metrics.auth_succeeded.inc();
+        self.seat = exchange.into_seat();
+        self.know(Client { account: Some(account.unwrap_or_else(|| "".into())), ..Client::clone(&self.client) });
+        self.smtp.authenticated(owed, reply);
+    }
+
+    fn auth_failed(&mut self, error: &UpstreamError, owed: Owed<AboutAuth>) {
+        self.auth = None;
+        self.accepted.metrics().auth_failed.inc();
+        let refusal = Refusal::temporary(54, "7.0", "cannot authenticate now, try again later");
+        self.record.refused(Phase::Auth, &refusal, By::Upstream(&error.upstream), None, None);
+        tracing::warn!(id = %self.record.id(), "AUTH could not be forwarded: {error}");
+        self.smtp.refuse(owed, &refusal);
+    }
+
+    // ── telling ─────────────────────────────────────────────────────────────────────────────────
+
+    fn offence(&mut self, offence: Offence) {
+        let (violation, detail) = violation(offence);
+        self.record.violation(violation, &detail);
+    }
+
+    /// What has been counted so far, to the record and the metrics.
+    fn count(&mut self) {
+        let Tally { commands, replies } = self.smtp.take_tally();
+        self.record.count(&commands, &replies);
+        self.record.octets(std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
+    }
+
+    async fn finish(mut self, broken: Option<Broken>) {
+        let generation = Arc::clone(&self.accepted.generation);
+        match broken {
+            None if self.record.is_open() => self.record.end(journal::End::Closed),
+            None => {}
+            Some(Broken::Lost(error)) => {
+                self.record.end(journal::End::Lost);
+                if error.kind() != io::ErrorKind::UnexpectedEof {
+                    self.record.error(&error);
+                }
+            }
+            Some(Broken::Handshake(error)) => {
+                self.record.end(journal::End::HandshakeFailed);
+                self.record.error(&error);
+            }
+            Some(Broken::TimedOut) => {
+                self.record.end(journal::End::TimedOut);
+                self.record.violation(Violation::TimedOut, &"nothing came in time");
+                let refusal = Refusal::temporary(21, "4.2", "nothing came in time");
+                self.smtp.close(&refusal);
+                let mut last = self.smtp.transmit().split();
+                let _ = self.line.write(&mut last, LAST_WORD).await;
+            }
+        }
+        self.count();
+        if let Some(mailing) = self.mailing.take() {
+            self.inspections.abort();
+            mailing.lost().await;
+        }
+        drop(self.record);
+        self.line.close(generation.settings.timeouts.tls_handshake).await;
+    }
+}
+
+/// How long a client that is given up may take to read why.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Who refused before there was a message: a stage, or the gate.
+pub(super) fn by(stage: Option<&str>) -> By<'_> {
+    stage.map_or(By::Gate, By::Stage)
+}
+
+/// As the metrics count it, and what the log says of it.
+fn violation(offence: Offence) -> (Violation, &'static str) {
+    match offence {
+        Offence::UnknownCommand => (Violation::UnknownCommand, "a command that is none"),
+        Offence::ForbiddenCommand => (Violation::ForbiddenCommand, "a command of another protocol, or of a trusted peer"),
+        Offence::BadSyntax => (Violation::BadSyntax, "a command with arguments that are none"),
+        Offence::BadSequence => (Violation::BadSequence, "a command out of order"),
+        Offence::BareNewline => (Violation::BareNewline, "a command line with a bare LF, CR or NUL"),
+        Offence::LineTooLong => (Violation::LineTooLong, "a command line that is too long"),
+        Offence::Pipelining => (Violation::Pipelining, "octets behind a command whose answer has to be waited for"),
+        Offence::CommandInjection => (Violation::CommandInjection, "octets behind STARTTLS in clear text"),
+        Offence::TooManyErrors => (Violation::TooManyErrors, "one error too many"),
+    }
+}

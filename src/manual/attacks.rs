@@ -1,0 +1,66 @@
+//! # Attacks, and what excludes each
+//!
+//! What a mail gate has to stand is known: other people's advisories say it. This page names the
+//! attacks we learnt from and, for each, the place in the code that makes it impossible and the
+//! test that would fail if it did not.
+//!
+//! ## SMTP smuggling
+//!
+//! CVE-2023-51764, -51765, -51766. Two servers disagree on where a message ends, and what one takes
+//! for text is a second message, with a sender of the attacker's choice, to the other.
+//!
+//! * `CRLF . CRLF` is the only end of data. One state machine decides it
+//!   ([`smtp::data`](crate::smtp::data)), for DATA and BDAT, fed cut at every place by its tests.
+//! * Whatever looks like an end and is none (a dot alone between line breaks of which at least one
+//!   is not CRLF, NULs or not) is read on to the real end and then refused with `550 5.5.2`,
+//!   counted as `octroi_violations_total{kind="smuggling"}` and logged. Reading on keeps the
+//!   dialogue in step: nothing behind the look-alike is ever taken for a command.
+//! * What goes to the MTA is written anew: canonical line ends, fresh dot-stuffing, or BDAT with
+//!   its length. A bare CR or NUL never passes.
+//! * Tests: `tests/promises/smuggling.rs` sends every look-alike cut at every place to the real
+//!   binary; the fuzz targets `data` and `bdat` look for disagreement with a slow, obvious reader.
+//!
+//! ## Commands that are text, text that are commands
+//!
+//! CVE-2020-28019 (BDAT), CVE-2021-38371 and the NO STARTTLS family.
+//!
+//! * The octets of a refused chunk are read and dropped, never parsed; a BDAT line whose size
+//!   cannot be read ends the connection, since nothing behind it can be trusted
+//!   ([`smtp::server`](crate::smtp::server)).
+//! * Octets behind STARTTLS in the same segment end the connection with `554`;
+//!   [`Session::into_tls`](crate::smtp::server::Session::into_tls) consumes the session, and the one
+//!   that begins after the handshake has an empty buffer and no state (RFC 3207 §4.2).
+//! * Octets behind EHLO, DATA and AUTH, whose answers have to be waited for (RFC 2920 §3.1), end
+//!   the connection too.
+//! * Towards the MTA the same holds the other way round: a reply that came before the handshake and
+//!   was not asked for ends the attempt ([`upstream`](crate::upstream)).
+//! * xtext (ORCPT, ENVID, AUTH=) is checked and passed on as it came; decoding it on the way is how
+//!   a CRLF gets into a command (CVE-2020-28026).
+//! * HTTP request lines, PROXY headers and XCLIENT from strangers end the connection.
+//!
+//! ## An acknowledgement that nobody stands for
+//!
+//! The `250` to the end of data is made from a [`Custody`](crate::smtp::Custody) and from nothing
+//! else. Only the files listed in `tests/architecture.rs` can have one, each after the fact: the
+//! upstream's own 2yz, or a message that policy discards. Between the two there is no queue, and so
+//! nothing to lose; `tests/promises/custody.rs` kills octroi and the MTA in the middle of ten
+//! thousand messages and counts.
+//!
+//! ## Exhaustion
+//!
+//! * Slow clients: every read has a deadline that octets trickling in do not move, a body has a
+//!   least rate, and while a client is slow no connection to the MTA is held for it.
+//! * Big messages: memory up to `limits.message_memory` each and `limits.memory` together, then an
+//!   unlinked file up to `limits.spool`, then `452 4.3.1`.
+//! * Announced sizes (SIZE=, BDAT, PROXY TLVs) are compared, never allocated.
+//! * Over-long lines are dropped while they come and answered at their end.
+//! * Connections are counted over all and by IPv4 address or IPv6 /64; commands that get nowhere
+//!   count as errors, and errors end the session.
+//! * A header section has a limit of its own; the MIME parser runs where its panic is caught.
+//!
+//! ## Forged trace
+//!
+//! * `Authentication-Results` in our name is taken out, however it is written (RFC 8601 §5).
+//! * A message with too many `Received` goes in circles and is refused (RFC 5321 §6.3).
+//! * Log lines are made of fields whose control characters are escaped, so that no client can
+//!   write a line of its own.

@@ -1,0 +1,24 @@
+//! # Defaults, and why
+//!
+//! `deploy/octroi.toml` has every key with its default. Here is why they are what they are, beside
+//! what the neighbours have.
+//!
+//! | setting | default | why | neighbours |
+//! | --- | --- | --- | --- |
+//! | `limits.message_size` | 50 MiB | what people send by mail today, with base64's third on top | Postfix 10 MB, Haraka 25 MB |
+//! | `limits.recipients` | 1000 | RFC 5321 §4.5.3.1.8 asks for at least 100 | Postfix 1000 |
+//! | `limits.connections` | 10000 | an idle TLS session costs some twenty KiB | Postfix 100 processes |
+//! | `limits.connections_per_client` | 50 | a big provider sends over a few dozen at once | Postfix 50 |
+//! | `limits.memory` | 512 MiB | bodies of five hundred messages at once, before disk is used | none of them has one |
+//! | `limits.message_memory` | 1 MiB | nine of ten messages are smaller | Haraka: all of it |
+//! | `limits.header_size` | 1 MiB | | Postfix 100 KiB, then cut |
+//! | `limits.errors` | 20 | | Postfix 20 |
+//! | `limits.hops` | 50 | RFC 5321 §6.3 asks for at least 100 *or* a better test; mail that passes fifty hosts does not exist | Postfix 50 |
+//! | `limits.minimum_rate` | 100 B/s | over a minute; the slowest modem had thirty times that | nginx, HAProxy: none |
+//! | `timeouts.client_command`, `client_data` | 5 min, 3 min | RFC 5321 §4.5.3.2 | the same |
+//! | `timeouts.upstream_final` | 10 min | RFC 5321 §4.5.3.2.6 | the same |
+//! | `timeouts.message` | 2 min | well below the ten minutes a client waits, so that it has its answer | Rspamd 8 s, then passed unscanned |
+//! | `timeouts.hold` | 5 s | a body that takes longer would hold a process of the MTA | Postfix: as long as the client likes |
+//! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
+//! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
+//! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |

@@ -1,0 +1,41 @@
+//! # Standards, and where octroi deviates
+//!
+//! | standard | what of it | where | deviation |
+//! | --- | --- | --- | --- |
+//! | RFC 5321 | SMTP | [`smtp`](crate::smtp) | source routes are taken off and not used (§4.1.1.3 allows it); VRFY is always 252, EXPN 502; a line that ends with a bare LF is refused |
+//! | RFC 1870 | SIZE | [`smtp::Mail`](crate::smtp::Mail) | |
+//! | RFC 2034, 3463, 5248 | enhanced status codes | [`smtp::Reply`](crate::smtp::Reply) | offered only where every upstream has them, since its replies are relayed word for word |
+//! | RFC 2920 | PIPELINING | [`smtp::server`](crate::smtp::server) | octets behind a command that ends a group close the connection |
+//! | RFC 3030 | CHUNKING, BINARYMIME | [`smtp::data`](crate::smtp::data) | a look-alike of the end of data is refused in chunks too, also in BINARYMIME; a chunk of more than twice the size limit closes the connection |
+//! | RFC 3207 | STARTTLS | [`gate`](crate::gate) | octets behind STARTTLS close the connection |
+//! | RFC 3461 | DSN | [`smtp::Recipient`](crate::smtp::Recipient) | passed on; octroi writes no delivery reports, it has no queue |
+//! | RFC 3848, 6531 §4.3 | protocol names in `Received` | [`message::Client`](crate::message::Client) | |
+//! | RFC 4954 | AUTH | [`upstream::Exchange`](crate::upstream::Exchange) | relayed to the upstream, line by line, over TLS only |
+//! | RFC 6152, 6531 | 8BITMIME, SMTPUTF8 | | offered where every upstream has them; nothing is converted |
+//! | RFC 7435 | opportunistic TLS to the upstream | [`upstream`](crate::upstream) | |
+//! | RFC 7504 | 521 | | understood from upstreams |
+//! | RFC 8314 | implicit TLS | [`gate`](crate::gate) | |
+//! | RFC 8601 | `Authentication-Results` | [`gate`](crate::gate) | those in our name are removed |
+//! | RFC 8689 | REQUIRETLS | | offered over TLS where every upstream has it, and kept on a verified connection only |
+//! | RFC 8996 | no TLS below 1.2 | [`gate::tls`](crate::gate::tls) | |
+//! | RFC 9422 | LIMITS | | RCPTMAX only |
+//! | PROXY protocol 1, 2 | | [`gate::proxy`](crate::gate::proxy) | believed from listed networks only, and required there |
+//! | XCLIENT | Postfix's XCLIENT_README | [`upstream`](crate::upstream) | NAME is always `[UNAVAILABLE]`: octroi asks no DNS |
+//! | systemd | `sd_notify(3)`, `sd_listen_fds(3)` | [`cli`](crate::cli), [`gate`](crate::gate) | |
+//!
+//! ## What a client is told when
+//!
+//! MAIL is answered by octroi: which MTA it would have to be checked with is not known before the
+//! first recipient is. It goes to the MTA together with the first RCPT, in one write, and a refusal
+//! of it is what RCPT is answered, in the MTA's own words. Postfix does the same with its own
+//! restrictions (`smtpd_delay_reject`), for the reason that clients understand it better.
+//!
+//! The reply to the end of data is the MTA's own. Where it was refused for good by one MTA of
+//! several, the client is told so; where none answered, `451`.
+//!
+//! ## When a message may arrive twice
+//!
+//! If the connection breaks after the last octet of a message and before its reply, nobody knows
+//! whether the other side has it (RFC 1047). Octroi then says `451`, the client sends it again, and
+//! the message may be there twice: the only other choice is to lose it (RFC 5321 §4.5.4.1 and
+//! §6.1). Nothing is sent twice in any other case.

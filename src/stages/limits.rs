@@ -1,0 +1,252 @@
+//! Refuses by envelope, by size and by the number of parts.
+//!
+//! ```toml
+//! [[stage]]
+//! name              = "limits"
+//! type              = "limits"
+//! refuse_hello      = ["localhost", "*.dynamic.example.net"]
+//! refuse_senders    = ["@bad.example", "*.bad.example", "someone@example.com"]
+//! refuse_recipients = ["former.employee@example.org"]
+//! recipients        = 100
+//! message_size      = "10MiB"
+//! header_fields     = 500
+//! header_size       = "64KiB"
+//! parts             = 200
+//! reply             = "550 5.7.1 not accepted here; see https://example.org/mail"
+//! ```
+//!
+//! The envelope is refused at MAIL and RCPT, a client by its HELO at MAIL too: a refused HELO is
+//! what many clients answer with another one.
+use super::{Kind, documented, pattern::Pattern};
+use crate::{
+    chain::{Decision, Finding, Inspection, Report, Stage, StageError, Value, Verdict, Wants},
+    message::{Client, Message, MimeError},
+    smtp::{Mail, Recipient, Refusal, Reply},
+    value::{
+        ByteSize,
+        settings::{Placed, Section},
+    },
+};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+pub(super) const KIND: Kind = Kind {
+    name: "limits",
+    summary: "refuses by envelope, by size and by the number of parts",
+    settings: &[
+        documented("refuse_hello", "host names in HELO or EHLO: \"host.example.org\", \"*.example.org\", \"[192.0.2.1]\""),
+        documented("refuse_senders", "reverse-paths: \"user@example.org\", \"@example.org\", \"*.example.org\", \"<>\""),
+        documented("refuse_recipients", "recipients, in the same form"),
+        documented("recipients", "recipients of one transaction; for more the client is told to send again (452 4.5.3)"),
+        documented("message_size", "octets of a message, also as announced with SIZE"),
+        documented("header_fields", "fields of the header section"),
+        documented("header_size", "octets of the header section"),
+        documented("parts", "MIME parts, the message itself, containers and nested messages counted"),
+        documented("reply", "what is said instead of the usual texts, such as \"550 5.7.1 not accepted here\""),
+    ],
+    findings: &[
+        documented("limits.message_size", "octets of the message, where `message_size` is set"),
+        documented("limits.header_fields", "fields of its header section, where `header_fields` is set"),
+        documented("limits.header_size", "octets of its header section, where `header_size` is set"),
+        documented("limits.parts", "its MIME parts, where `parts` is set and they can be counted"),
+    ],
+    build,
+};
+
+#[derive(Debug, Default)]
+struct Limits {
+    hello: Vec<Pattern>,
+    senders: Vec<Pattern>,
+    recipients: Vec<Pattern>,
+    count: Option<u64>,
+    message_size: Option<u64>,
+    header_fields: Option<u64>,
+    header_size: Option<u64>,
+    parts: Option<u64>,
+    reply: Option<Refusal>,
+}
+
+fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
+    let limits = Limits {
+        hello: patterns(section, "refuse_hello", Pattern::host),
+        senders: patterns(section, "refuse_senders", Pattern::address),
+        recipients: patterns(section, "refuse_recipients", Pattern::address),
+        count: number(section, "recipients"),
+        message_size: size(section, "message_size"),
+        header_fields: number(section, "header_fields"),
+        header_size: size(section, "header_size"),
+        parts: number(section, "parts"),
+        reply: reply(section),
+    };
+    if limits.wants() == Wants::NOTHING {
+        section.complain("this stage limits nothing: give it at least one of its settings");
+    }
+    Some(Box::new(Arc::new(limits)))
+}
+
+fn patterns(section: &mut Section<'_>, key: &'static str, read: fn(&str) -> Result<Pattern, String>) -> Vec<Pattern> {
+    let items: Vec<Placed<String>> = section.take_or(key, Vec::new());
+    let read = |item: Placed<String>| {
+        let complain = |why| section.complain_at(item.span.clone(), format!("`{}`: {why}", section.path(key)));
+        read(&item.value).map_err(complain).ok()
+    };
+    items.into_iter().filter_map(read).collect()
+}
+
+fn number(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
+    let Placed { value, span } = section.take_placed(key)?;
+    positive(section, key, value, span)
+}
+
+fn size(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
+    let Placed { value: ByteSize(value), span } = section.take_placed(key)?;
+    positive(section, key, value, span)
+}
+
+fn positive(section: &Section<'_>, key: &str, value: u64, span: std::ops::Range<usize>) -> Option<u64> {
+    if value == 0 {
+        section.complain_at(span, format!("`{}`: nothing could pass; leave it out to have no limit", section.path(key)));
+    }
+    Some(value)
+}
+
+fn reply(section: &mut Section<'_>) -> Option<Refusal> {
+    let Placed { value, span } = section.take_placed::<String>("reply")?;
+    let refusal = parse_reply(&value);
+    if refusal.is_none() {
+        let text = format!(
+            "`{}`: `{value}` is no refusal: write a 4yz or 5yz code, the enhanced code of the same class, and a text, such as \"550 5.7.1 not accepted here\"",
+            section.path("reply")
+        );
+        section.complain_at(span, text);
+    }
+    refusal
+}
+
+/// RFC 5321 §4.2 and RFC 3463; the two codes must agree on the class.
+fn parse_reply(text: &str) -> Option<Refusal> {
+    let (code, rest) = text.split_once(' ')?;
+    let (status, words) = rest.split_once(' ')?;
+    let class = code.get(..1)?;
+    let is_code = code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit());
+    let mut numbers = status.split('.');
+    let is_status = numbers.next() == Some(class)
+        && numbers.clone().count() == 2
+        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()));
+    // 421 and 521 announce that the connection is closed, which is not for a stage to say.
+    let ends = matches!(code, "421" | "521");
+    let is_text = !words.trim().is_empty() && words.len() <= 400 && words.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+    if !(is_code && is_status && is_text) || ends {
+        return None;
+    }
+    Refusal::from_reply(Reply::new(code.parse().ok()?, rest.to_owned()))
+}
+
+impl Limits {
+    fn wants(&self) -> Wants {
+        let when = |condition: bool, event| if condition { event } else { Wants::NOTHING };
+        when(!self.hello.is_empty() || !self.senders.is_empty() || self.message_size.is_some(), Wants::MAIL)
+            | when(self.count.is_some(), Wants::MAIL | Wants::RECIPIENT)
+            | when(!self.recipients.is_empty(), Wants::RECIPIENT)
+            | when(
+                self.message_size.is_some() || self.header_fields.is_some() || self.header_size.is_some() || self.parts.is_some(),
+                Wants::END_OF_MESSAGE,
+            )
+    }
+
+    /// The configured reply, else the usual one.
+    fn refuse(&self, code: u8, status: &str, text: &str) -> Refusal {
+        self.reply.clone().unwrap_or_else(|| Refusal::permanent(code, status, text))
+    }
+
+    fn mail(&self, client: &Client, mail: &Mail) -> Decision {
+        let hello = client.hello.as_ref().map(|(domain, _)| domain.as_str());
+        let sender = mail.reverse_path.0.as_ref();
+        if hello.is_some_and(|hello| self.hello.iter().any(|pattern| pattern.is_host(hello))) {
+            Decision::Refuse(self.refuse(50, "7.1", "client not accepted here"))
+        } else if self.senders.iter().any(|pattern| pattern.is_address(sender)) {
+            Decision::Refuse(self.refuse(50, "7.1", "sender not accepted here"))
+        } else if mail.size.zip(self.message_size).is_some_and(|(announced, limit)| announced > limit) {
+            // RFC 1870 §6.1.
+            Decision::Refuse(self.refuse(52, "3.4", "message too big"))
+        } else {
+            Decision::Go
+        }
+    }
+
+    async fn message(&self, message: &Message) -> Result<Report, StageError> {
+        let mut report = Report::default();
+        let header = message.headers.as_bytes().len() as u64;
+        let too_long = || self.refuse(52, "3.4", "header section too long");
+        measure(
+            &mut report,
+            "limits.message_size",
+            self.message_size,
+            || message.content.len(),
+            || self.refuse(52, "3.4", "message too big"),
+        );
+        measure(&mut report, "limits.header_fields", self.header_fields, || message.headers.fields().count() as u64, too_long);
+        measure(&mut report, "limits.header_size", self.header_size, || header, too_long);
+        // A message that is refused already is not worth parsing.
+        if self.parts.is_some() && report.verdict == Verdict::Deliver {
+            let too_many = || self.refuse(54, "6.0", "too many MIME parts");
+            match message.mime().await {
+                Ok(view) => measure(&mut report, "limits.parts", self.parts, || view.parts().len() as u64, too_many),
+                Err(MimeError::TooComplex(_)) => report.verdict = Verdict::Refuse(too_many()),
+                Err(error) => return Err(StageError::Failed(error.into())),
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Notes what is measured, and refuses what is above the limit.
+fn measure(report: &mut Report, name: &'static str, limit: Option<u64>, value: impl FnOnce() -> u64, refusal: impl FnOnce() -> Refusal) {
+    let Some(limit) = limit else { return };
+    let value = value();
+    report.findings.push(Finding { name, value: Value::Number(i64::try_from(value).unwrap_or(i64::MAX)) });
+    if value > limit && report.verdict == Verdict::Deliver {
+        report.verdict = Verdict::Refuse(refusal());
+    }
+}
+
+#[async_trait]
+impl Stage for Arc<Limits> {
+    fn wants(&self) -> Wants {
+        Limits::wants(self)
+    }
+    async fn begin(&self, _: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError> {
+        Ok(Box::new(Counting { limits: Self::clone(self), recipients: 0 }))
+    }
+}
+
+struct Counting {
+    limits: Arc<Limits>,
+    /// That this stage let through in this transaction, whatever the upstream said of them.
+    recipients: u64,
+}
+
+#[async_trait]
+impl Inspection for Counting {
+    async fn mail(&mut self, client: &Arc<Client>, mail: &Mail) -> Result<Decision, StageError> {
+        self.recipients = 0;
+        Ok(self.limits.mail(client, mail))
+    }
+    async fn recipient(&mut self, recipient: &Recipient) -> Result<Decision, StageError> {
+        if self.limits.recipients.iter().any(|pattern| pattern.is_address(Some(&recipient.address))) {
+            return Ok(Decision::Refuse(self.limits.refuse(50, "7.1", "recipient not accepted here")));
+        }
+        if self.limits.count.is_some_and(|limit| self.recipients >= limit) {
+            // RFC 5321 §4.5.3.1.10: the client sends the rest in another transaction.
+            return Ok(Decision::Refuse(Refusal::temporary(52, "5.3", "too many recipients")));
+        }
+        self.recipients += 1;
+        Ok(Decision::Go)
+    }
+    async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
+        self.limits.message(message).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

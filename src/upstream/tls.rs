@@ -1,0 +1,106 @@
+//! TLS towards an upstream (RFC 3207).
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use std::{path::Path, sync::Arc};
+
+/// How an upstream does TLS. Connections that share one of these resume each other's sessions.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    /// The certificate must verify, and nothing goes in clear.
+    pub(super) required: bool,
+    /// The name that must be in the certificate; `None`: the host's.
+    pub(super) name: Option<ServerName<'static>>,
+}
+
+impl Tls {
+    /// Encrypted where the server offers it, whoever it is: Postfix's `may` (RFC 7435). That keeps
+    /// out who only listens; whoever can change what passes could take the offer away as well.
+    ///
+    /// # Errors
+    /// The cryptography does not do TLS 1.2 and 1.3.
+    pub fn opportunistic() -> Result<Self, String> {
+        let (provider, builder) = builder()?;
+        let verifier = Arc::new(AnyCertificate(provider));
+        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Self { config: Arc::new(config), required: false, name: None })
+    }
+
+    /// Encrypted always, by a server whose certificate leads to one of `roots` and bears `name` (or
+    /// the host's).
+    ///
+    /// # Errors
+    /// The cryptography does not do TLS 1.2 and 1.3.
+    pub fn required(roots: RootCertStore, name: Option<ServerName<'static>>) -> Result<Self, String> {
+        let config = builder()?.1.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { config: Arc::new(config), required: true, name })
+    }
+}
+
+fn builder() -> Result<(Arc<CryptoProvider>, ConfigBuilder<ClientConfig, WantsVerifier>), String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    Ok((provider, builder.map_err(|e| format!("TLS: {e}"))?))
+}
+
+/// A name as it stands in certificates: of a host, or an address.
+pub(super) fn server_name(text: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(text.to_owned()).ok()
+}
+
+/// The certificates of a PEM file, and no others.
+pub(super) fn pinned(path: &Path) -> Result<RootCertStore, String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
+        roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
+    }
+    if roots.is_empty() { Err(wrong(&"no certificate in it")) } else { Ok(roots) }
+}
+
+/// The certificates that the operating system trusts.
+pub(super) fn system() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err("the system trusts no certificate authority".to_owned()) } else { Ok(roots) }
+}
+
+/// Takes any certificate, but only from who holds its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
