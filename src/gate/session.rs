@@ -67,6 +67,8 @@ pub(super) struct Session {
     pub(super) mailing: Option<Mailing>,
     received: u64,
     sent: u64,
+    /// Since when the client owes us a command.
+    waiting: Option<Instant>,
 }
 
 /// Runs a connection from its banner to its end.
@@ -88,6 +90,7 @@ pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal
         mailing: None,
         received: 0,
         sent: 0,
+        waiting: None,
         accepted,
     };
     let broken = session.converse().await.err();
@@ -99,6 +102,7 @@ impl Session {
         self.greet().await?;
         loop {
             while let Some(event) = self.smtp.next_event() {
+                self.waiting = None;
                 self.handle(event).await?;
             }
             self.flush().await?;
@@ -152,8 +156,9 @@ impl Session {
         let timeouts = &self.accepted.generation.settings.timeouts;
         let now = Instant::now();
         let in_data = self.smtp.waiting() == Waiting::Data;
-        let patience = if in_data { timeouts.client_data } else { timeouts.client_command };
-        let mut deadline = now + patience;
+        // A body may take its time between two pieces; a command has to be there, whole, by then,
+        // or a client could hold the session with an octet every now and then.
+        let mut deadline = if in_data { now + timeouts.client_data } else { *self.waiting.get_or_insert(now) + timeouts.client_command };
         // While the client is slow the upstream is not held (but for the time it takes to see
         // that it is).
         let release = self.mailing.as_ref().filter(|_| in_data).and_then(|mailing| mailing.hold_until(timeouts.hold));
@@ -335,7 +340,7 @@ impl Session {
     }
 
     async fn finish(mut self, broken: Option<Broken>) {
-        let generation = Arc::clone(&self.accepted.generation);
+        let it_is_we = !matches!(broken, Some(Broken::Lost(_) | Broken::Handshake(_))) && self.record.is_open();
         match broken {
             None if self.record.is_open() => self.record.end(journal::End::Closed),
             None => {}
@@ -364,7 +369,7 @@ impl Session {
             mailing.lost().await;
         }
         drop(self.record);
-        self.line.close(generation.settings.timeouts.tls_handshake).await;
+        self.line.close(LAST_WORD, it_is_we).await;
     }
 }
 
