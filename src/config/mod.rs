@@ -80,7 +80,9 @@ impl Config {
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));
         for (key, instead) in LATER {
-            if let Some(span) = root.place(key) {
+            if let Some(span) = root.find_unknown(key) {
+                // Known from here on: it is told what it is once.
+                let _ = root.has(key);
                 root.complain_at(span, format!("`{key}` is not in this version of octroi: {instead}"));
             }
         }
