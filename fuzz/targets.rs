@@ -149,9 +149,9 @@ pub fn server(input: &[u8]) {
 
 /// PROXY headers: one that is whole is waited for as long as it is not.
 pub fn proxy(input: &[u8]) {
-    if let Ok(Some((_, length))) = octroi::gate::proxy::parse(input) {
-        assert!(length <= input.len());
-        (0..length).for_each(|cut| assert_eq!(octroi::gate::proxy::parse(&input[..cut]), Ok(None), "cut at {cut}"));
+    if let Ok(Some(header)) = octroi::gate::proxy::parse(input) {
+        assert!(header.length <= input.len());
+        (0..header.length).for_each(|cut| assert_eq!(octroi::gate::proxy::parse(&input[..cut]), Ok(None), "cut at {cut}"));
     }
 }
 
