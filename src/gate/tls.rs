@@ -172,6 +172,18 @@ impl ServerTls {
     }
 }
 
+/// The authorities of a PEM file.
+pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|e| wrong(path, e))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(path, "no certificate in it"));
+    }
+    Ok(roots)
+}
+
 /// The one cryptography provider.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
@@ -183,10 +195,7 @@ fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByN
         ClientCertificate::Off => builder.with_no_client_auth(),
         ClientCertificate::Request | ClientCertificate::Require => {
             let path = settings.tls.client_ca.as_deref().ok_or_else(|| TlsError::Verifier("no `tls.client_ca`".into()))?;
-            let mut roots = RootCertStore::empty();
-            for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|e| wrong(path, e))?;
-            }
+            let roots = read_roots(path)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = if how == ClientCertificate::Request { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().map_err(|e| TlsError::Verifier(e.to_string()))?)
