@@ -2,7 +2,7 @@ use super::*;
 use crate::chain::{Conclusion, Finding, StageTiming, Value};
 use crate::message::{Client, TlsFacts};
 use crate::smtp::{Address, Domain, Mail, Recipient, Refusal, Reply, ReversePath};
-use crate::telemetry::{Outcome, Violation, log::Format, log::capture::capture};
+use crate::telemetry::{Outcome, StageResult, Violation, log::Format, log::capture::capture};
 use std::time::{Duration, Instant};
 
 fn journal() -> (Arc<Journal>, Arc<Metrics>) {
@@ -60,8 +60,8 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         entry.headers(Some("<1@example.org>".into()), Some("lunch, at twelve".into()));
         entry.received(4096, at(250));
         let timings = vec![
-            StageTiming { stage: "limits".into(), took: Duration::from_millis(12), incomplete: None },
-            StageTiming { stage: "slow".into(), took: Duration::from_secs(1), incomplete: Some("late") },
+            StageTiming { stage: "limits".into(), took: Duration::from_millis(12), result: StageResult::Pass, incomplete: None },
+            StageTiming { stage: "slow".into(), took: Duration::from_secs(1), result: StageResult::Incomplete, incomplete: Some("late") },
         ];
         let findings = vec![Finding { name: "limits.parts", value: Value::Number(3) }];
         entry.concluded(&mut Conclusion { timings, findings, ..Conclusion::default() }, at(262));

@@ -1,7 +1,7 @@
 //! The arguments of MAIL and RCPT: paths and their ESMTP parameters.
 use super::path::is_domain;
 use super::{Address, Mistake, Offer, ReversePath};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// `BODY=` (RFC 6152, RFC 3030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,13 @@ fn without_route(path: &str) -> Option<&str> {
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(' ').filter(|word| !word.is_empty())
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(' ');
+        let (word, left) = rest.split_at(memchr(b' ', rest.as_bytes()).unwrap_or(rest.len()));
+        rest = left;
+        (!word.is_empty()).then_some(word)
+    })
 }
 
 /// The parameters of MAIL and RCPT that any extension of ours has.

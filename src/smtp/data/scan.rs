@@ -199,20 +199,18 @@ impl Scanner {
     /// From `at`, which stands inside a line, to where something wants a look. Nearly all of every
     /// message is passed over here.
     fn skip(&mut self, octets: &[u8], from: usize) -> usize {
-        let before = |at: usize| at.checked_sub(1).and_then(|at| octets.get(at)).copied().unwrap_or_default();
-        let mut at = from;
-        while let Some(block) = octets.get(at..).and_then(<[u8]>::first_chunk)
-            && is_ordinary(before(at), block)
-        {
+        let before = |at: usize| at.checked_sub(1).and_then(|at| octets.get(at)).copied();
+        let mut at = from + usize::from(octets.get(from).is_some_and(|octet| !matches!(octet, b'\r' | b'\n' | 0)));
+        while is_ordinary(octets, at) {
             at += BLOCK;
         }
-        if at > from {
-            // The block may end with a CR, or with a line.
-            at -= usize::from(before(at) == b'\r');
-            if before(at) == b'\n' {
-                (self.line, self.exact) = (Line::Start, true);
-                return at;
-            }
+        // The last block may end with a CR, or with a line; what stands before `from` is neither.
+        if before(at) == Some(b'\r') {
+            at -= 1;
+        }
+        if before(at) == Some(b'\n') {
+            (self.line, self.exact) = (Line::Start, true);
+            return at;
         }
         ordinary(octets, at)
     }
@@ -258,14 +256,15 @@ impl Scanner {
 /// Octets that are looked at together.
 const BLOCK: usize = 128;
 
-/// Whether nothing in `block`, which follows `before`, wants a look: every CR and LF is half of a
-/// CRLF, no dot begins a line, and there is no NUL. One pass without a branch, which the compiler
-/// makes vectors of: lines cost nothing, however short. A CR that ends the block is not judged.
-fn is_ordinary(before: u8, block: &[u8; BLOCK]) -> bool {
+/// Whether nothing in the block at `at` wants a look: every CR and LF is half of a CRLF, no dot
+/// begins a line, and there is no NUL. One pass without a branch, which the compiler makes vectors
+/// of: lines cost nothing, however short. A CR that ends the block is not judged. False where
+/// there is no whole block with an octet before it.
+fn is_ordinary(octets: &[u8], at: usize) -> bool {
+    let block = |at| octets.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>);
+    let Some((before, block)) = at.checked_sub(1).and_then(block).zip(block(at)) else { return false };
     let odd = |before: u8, octet: u8| (octet == 0) | ((octet == b'\n') != (before == b'\r')) | ((octet == b'.') & (before == b'\n'));
-    let [first, rest @ ..] = block;
-    let dirt = block.iter().zip(rest).fold(0, |dirt, (&before, &octet)| dirt | u8::from(odd(before, octet)));
-    dirt == 0 && !odd(before, *first)
+    before.iter().zip(block).fold(0, |dirt, (&before, &octet)| dirt | u8::from(odd(before, octet))) == 0
 }
 
 /// From `at`, which stands inside a line, to the next CR, LF or NUL that wants a look: one that is

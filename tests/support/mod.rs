@@ -1,0 +1,19 @@
+//! What the tests stand on: the real binary, the partners around it, and nothing else.
+//!
+//! Everything is on loopback, in temporary directories, and gone when its handle is dropped.
+
+pub mod certs;
+pub mod client;
+pub mod exim;
+pub mod gate;
+pub mod mta;
+pub mod partners;
+pub mod places;
+pub mod postfix;
+pub mod wait;
+pub mod wire;
+
+pub use certs::Authority;
+pub use client::{Client, Reply};
+pub use gate::{Gate, Setup};
+pub use mta::{Act, Mta, Step};

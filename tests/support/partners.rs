@@ -1,0 +1,78 @@
+//! Programs that the tests need and that somebody else wrote.
+
+use super::wait;
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+};
+
+/// Where a partner is; `None`, with a word, where it is missing. Under `CI=true` that is a failure.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let unpacked = target().join("partners");
+    let places = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin"].map(PathBuf::from);
+    let mut candidates = places.iter().map(|place| place.join(name)).chain([unpacked.join("exim/usr/sbin").join(name)]);
+    let found = candidates.find(|path| path.exists());
+    if found.is_none() {
+        skip(&format!("{name} is not installed; ./test installs it"));
+    }
+    found
+}
+
+/// Whether we are root, which Postfix and Exim want; if not, with a word. Under `CI=true` that is
+/// a failure.
+pub fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("not root");
+    }
+    root
+}
+
+fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
+    eprintln!("skipped: {why}");
+}
+
+/// The directory cargo builds in.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+}
+
+/// What a program that ran to its end said.
+pub struct Output {
+    pub success: bool,
+    pub code: Option<i32>,
+    /// Both streams, one after the other.
+    pub text: String,
+}
+
+/// Runs a program to its end, within the patience of all tests.
+pub fn run(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args);
+    run_command(command, input)
+}
+
+pub fn run_command(mut command: Command, input: &[u8]) -> Output {
+    let what = format!("{command:?}");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{what}: {e}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // A program that ends without reading its input is no concern of ours.
+    thread::spawn(move || drop(stdin.write_all(&input)));
+    let collect = |mut stream: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).map(|_| all).unwrap_or_default()
+        })
+    };
+    let out = collect(Box::new(child.stdout.take().unwrap()));
+    let err = collect(Box::new(child.stderr.take().unwrap()));
+    let status = wait::until_within(4 * wait::PATIENCE, &what, || child.try_wait().unwrap());
+    let text = [out.join().unwrap(), err.join().unwrap()].concat();
+    Output { success: status.success(), code: status.code(), text: String::from_utf8_lossy(&text).into_owned() }
+}
