@@ -26,25 +26,13 @@ pub(super) struct Arguments {
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(report) => {
-            eprint_report(&report.to_string());
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let config = Config::load(path)?;
     state_dir(&config.gate.settings.state_dir)?;
     if !arguments.quiet {
         show(&config, out);
         out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The report speaks for itself.
-#[expect(clippy::print_stderr, reason = "this is what the command was called for")]
-fn eprint_report(report: &str) {
-    eprintln!("{report}");
 }
 
 /// Whether big messages could be put there. A directory that is still to be made is fine where it

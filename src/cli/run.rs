@@ -60,6 +60,8 @@ pub(super) struct Service {
     /// What the gate was made of, to be read again when certificates change.
     source: String,
     certificates: Vec<PathBuf>,
+    /// As it is configured: a port that is 0 there is another in truth.
+    monitoring: http::Settings,
 }
 
 impl Service {
@@ -75,7 +77,7 @@ impl Service {
             }
             None => None,
         };
-        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates };
+        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates, monitoring };
         service.reloaded(true);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
@@ -162,7 +164,7 @@ impl Service {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
             let certificates = config.gate.settings.tls.files();
             let drain = config.gate.settings.timeouts.drain;
-            if config.metrics.address != self.http_configured() {
+            if config.metrics != self.monitoring {
                 tracing::warn!("`metrics.address` changes with a restart only");
             }
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
@@ -179,11 +181,6 @@ impl Service {
                 tracing::error!("the old configuration stays");
             }
         }
-    }
-
-    /// As it is written in the configuration: a port that is 0 there is another here.
-    fn http_configured(&self) -> Option<std::net::SocketAddr> {
-        Config::parse(std::path::Path::new(""), self.source.clone()).ok().and_then(|config| config.metrics.address)
     }
 
     fn reloaded(&self, successful: bool) {

@@ -103,6 +103,10 @@ mod tests {
         ));
         let mut v2 = Vec::new();
         header.encode_v2(&mut v2).unwrap();
+        let six = b"PROXY TCP6 2001:db8::9 2001:db8::1 4660 25\r\n";
+        for cut in 0..six.len() {
+            assert_eq!(parse(&six[..cut]), Ok(None), "{cut}");
+        }
         for header in [v1, v2] {
             for cut in 0..header.len() {
                 assert_eq!(parse(&header[..cut]), Ok(None), "{cut}");

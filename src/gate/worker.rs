@@ -13,7 +13,7 @@ use super::{
 use crate::journal;
 use crate::message::Client;
 use crate::smtp::{Offer, Refusal};
-use crate::telemetry::{ConnectionResult, HandshakeResult, ListenerMetrics};
+use crate::telemetry::{ConnectionResult, ListenerMetrics};
 use crate::upstream::Upstreams;
 use bytes::BytesMut;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -23,7 +23,6 @@ use tokio::{
     runtime,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// After a failed accept (no descriptors left, mostly) the loop waits a little, or it would spin.
@@ -130,33 +129,22 @@ async fn connection(worker: Arc<Worker>, name: Arc<str>, mut stream: TcpStream, 
         Err(refused) => return turn_away(&listener, stream, address, refused).await,
     };
     let mut client = Client { listener: Arc::clone(&name), address, local, tls: None, hello: None, account: None };
-    let implicit =
-        (listener.settings.tls == TlsMode::Implicit).then(|| generation.tls.config(listener.settings.client_certificate)).flatten();
-    let implicit = implicit.map(|config| (TlsAcceptor::from(Arc::clone(config)), timeouts.tls_handshake));
-    let must_encrypt = listener.settings.tls == TlsMode::Implicit;
     let mut record = journal::Session::open(&listener.journal, &Arc::new(client.clone()), std::time::Instant::now());
     let accepted = Accepted { generation: Arc::clone(&generation), listener, _place: place };
-    let stream = match implicit {
-        Some((acceptor, patience)) => match timeout(patience, Box::pin(acceptor.accept(stream))).await {
-            Ok(Ok(stream)) => {
-                let facts = tls::facts(stream.get_ref().1);
-                accepted.metrics().handshake(HandshakeResult::of(facts.version));
+    let stream = if accepted.listener.settings.tls == TlsMode::Implicit {
+        let Some(config) = generation.tls.config(accepted.listener.settings.client_certificate) else { return };
+        match Box::pin(tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, accepted.metrics())).await {
+            Ok((stream, facts)) => {
                 client.tls = Some(Arc::new(facts));
-                Stream::Tls(Box::new(stream))
+                Stream::Tls(stream)
             }
-            Ok(Err(error)) => {
-                accepted.metrics().handshake(HandshakeResult::Failed);
+            Err(error) => {
                 record.end(journal::End::HandshakeFailed);
                 return record.error(&error);
             }
-            Err(_) => {
-                accepted.metrics().handshake(HandshakeResult::TimedOut);
-                record.end(journal::End::HandshakeFailed);
-                return record.error(&"no handshake in time");
-            }
-        },
-        None if must_encrypt => return,
-        None => Stream::Plain(stream),
+        }
+    } else {
+        Stream::Plain(stream)
     };
     drop(generation);
     let client = Arc::new(client);

@@ -16,7 +16,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     pub identity: IdentityMode,
     /// Connections open at once, over all workers; a transaction waits for one, up to
-    /// `timeouts.upstream_connect`.
+    /// `timeouts.upstream_connect`. A session that has authenticated itself, or whose client the
+    /// server has been told of for good, holds one to its end.
     pub connections: u32,
     /// How long a connection may stand unused. Below the 300 s of Postfix's `smtpd_timeout`, so that it
     /// is we who end it.
@@ -48,7 +49,8 @@ pub enum IdentityMode {
     /// It does not: it sees octroi.
     #[default]
     None,
-    /// Postfix's XCLIENT, before a transaction of another client than the connection's last.
+    /// Postfix's XCLIENT, before a transaction of another client than the connection's last; on a
+    /// connection of the session's own where the server takes no second one.
     Xclient,
     /// A PROXY v2 header, on a connection of the session's own.
     ProxyV2,

@@ -143,6 +143,12 @@ impl<'a> Section<'a> {
         self.get(key).is_some()
     }
 
+    /// Where `key` stands, if it is there; without it becoming a known key.
+    #[must_use]
+    pub fn find_unknown(&self, key: &str) -> Option<Range<usize>> {
+        self.table?.get_key_value(key).map(|(key, _)| key.span())
+    }
+
     /// Whether `key` is a list, `[[key]]` included.
     pub fn is_list(&mut self, key: &'static str) -> bool {
         matches!(self.get(key), Some((DeValue::Array(_), _)))

@@ -114,7 +114,5 @@ fn log_panics(sink: Arc<Sink>) {
 fn under_journald() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
-    stream
-        .split_once(':')
-        .is_some_and(|(device, inode)| device.parse() == Ok(u64::from(stat.st_dev)) && inode.parse() == Ok(u64::from(stat.st_ino)))
+    stream.split_once(':').is_some_and(|(device, inode)| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
 }
