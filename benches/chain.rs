@@ -77,6 +77,11 @@ fn stages_that_want_the_end(bencher: Bencher<'_, '_>, stages: usize) {
     transaction(bencher, stages, Wants::END_OF_MESSAGE);
 }
 
+#[divan::bench(args = [10])]
+fn stages_that_want_nothing(bencher: Bencher<'_, '_>, stages: usize) {
+    transaction(bencher, stages, Wants::NOTHING);
+}
+
 #[divan::bench(args = [1, 10])]
 fn stages_that_want_everything(bencher: Bencher<'_, '_>, stages: usize) {
     transaction(bencher, stages, Wants::ALL);
