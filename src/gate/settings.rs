@@ -7,7 +7,7 @@ mod listener;
 
 pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
-use super::tls::{Certificate, TlsError};
+use super::tls::{Certificate, TlsError, client_roots};
 use crate::smtp::{Domain, data::BareNewline};
 use crate::upstream;
 use crate::value::{
@@ -142,7 +142,13 @@ fn read_hostname(root: &mut Section<'_>) -> Arc<str> {
 impl Tls {
     fn read(root: &mut Section<'_>) -> (Self, Offered) {
         let mut section = root.section("tls");
-        let client_ca = section.take("client_ca");
+        // Opened here, as certificates are, so that a wrong one is a mistake with its place.
+        let client_ca = section.take_placed::<PathBuf>("client_ca").map(|Placed { value, span }| {
+            if let Err(error) = client_roots(&value) {
+                section.complain_at(span, format!("`tls.client_ca`: {error}"));
+            }
+            value
+        });
         let offered =
             Offered { certificates: section.has("certificate") || section.has("private_key"), client_ca: section.has("client_ca") };
         let several = section.is_list("certificate");

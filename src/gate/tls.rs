@@ -177,17 +177,22 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
+/// The authorities whose client certificates are good.
+pub(super) fn client_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|e| wrong(path, e))?;
+    }
+    Ok(roots)
+}
+
 fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByName>) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match how {
         ClientCertificate::Off => builder.with_no_client_auth(),
         ClientCertificate::Request | ClientCertificate::Require => {
             let path = settings.tls.client_ca.as_deref().ok_or_else(|| TlsError::Verifier("no `tls.client_ca`".into()))?;
-            let mut roots = RootCertStore::empty();
-            for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|e| wrong(path, e))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(client_roots(path)?), provider());
             let verifier = if how == ClientCertificate::Request { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().map_err(|e| TlsError::Verifier(e.to_string()))?)
         }
