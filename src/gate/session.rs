@@ -237,7 +237,7 @@ impl Session {
         self.smtp = fresh;
         let mut go_ahead = BytesMut::from(go_ahead);
         self.line.write(&mut go_ahead, timeouts.client_command).await?;
-        let stream = self.line.take_plain().ok_or(Broken::Lost(io::ErrorKind::NotConnected.into()))?;
+        let stream = self.line.take_plain().ok_or_else(|| Broken::Lost(io::ErrorKind::NotConnected.into()))?;
         let accepted = tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, self.accepted.metrics()).await;
         let (stream, facts) = accepted.map_err(|error| Broken::Handshake(error.to_string()))?;
         self.line.put(Stream::Tls(stream));

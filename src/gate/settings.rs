@@ -7,7 +7,7 @@ mod listener;
 
 pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
-use super::tls::{Certificate, TlsError, client_roots};
+use super::tls::{Certificate, TlsError, read_roots};
 use crate::smtp::{Domain, data::BareNewline};
 use crate::upstream;
 use crate::value::{
@@ -118,7 +118,7 @@ impl Settings {
     #[must_use]
     pub fn read(root: &mut Section<'_>) -> Self {
         let hostname = read_hostname(root);
-        let state_dir = root.take_or("state_dir", PathBuf::from("/var/lib/octroi"));
+        let state_dir = read_state_dir(root);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = at_least_one(root, "workers", cores);
         let (tls, offered) = Tls::read(root);
@@ -139,12 +139,23 @@ fn read_hostname(root: &mut Section<'_>) -> Arc<str> {
     value.into()
 }
 
+/// Also tries whether big messages could be put there. One that is still to be made is fine; by whom
+/// is not known here (systemd's `StateDirectory=` makes it as root).
+fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
+    let Some(Placed { value, span }) = root.take_placed::<PathBuf>("state_dir") else { return "/var/lib/octroi".into() };
+    if value.exists()
+        && let Err(error) = tempfile::tempfile_in(&value)
+    {
+        root.complain_at(span, format!("`state_dir`: {error}"));
+    }
+    value
+}
+
 impl Tls {
     fn read(root: &mut Section<'_>) -> (Self, Offered) {
         let mut section = root.section("tls");
-        // Opened here, as certificates are, so that a wrong one is a mistake with its place.
         let client_ca = section.take_placed::<PathBuf>("client_ca").map(|Placed { value, span }| {
-            if let Err(error) = client_roots(&value) {
+            if let Err(error) = read_roots(&value) {
                 section.complain_at(span, format!("`tls.client_ca`: {error}"));
             }
             value

@@ -172,18 +172,21 @@ impl ServerTls {
     }
 }
 
-/// The one cryptography provider.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-/// The authorities whose client certificates are good.
-pub(super) fn client_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The authorities of a PEM file.
+pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(path)? {
         roots.add(certificate).map_err(|e| wrong(path, e))?;
     }
+    if roots.is_empty() {
+        return Err(wrong(path, "no certificate in it"));
+    }
     Ok(roots)
+}
+
+/// The one cryptography provider.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByName>) -> Result<Arc<ServerConfig>, TlsError> {
@@ -192,7 +195,8 @@ fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByN
         ClientCertificate::Off => builder.with_no_client_auth(),
         ClientCertificate::Request | ClientCertificate::Require => {
             let path = settings.tls.client_ca.as_deref().ok_or_else(|| TlsError::Verifier("no `tls.client_ca`".into()))?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(client_roots(path)?), provider());
+            let roots = read_roots(path)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = if how == ClientCertificate::Request { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().map_err(|e| TlsError::Verifier(e.to_string()))?)
         }

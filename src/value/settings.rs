@@ -4,7 +4,7 @@
 //! home. Each module reads its own [`Section`], and what a section was not asked for is an unknown
 //! key, answered with the nearest known one.
 use super::{ByteSize, parse_duration};
-use std::{cell::RefCell, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -18,20 +18,32 @@ pub struct Problem {
     pub text: String,
 }
 
-/// All mistakes found so far; clones share.
+/// All mistakes found so far, and all keys that were asked for; clones share.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Rc<RefCell<Vec<Problem>>>);
+pub struct Problems(Rc<RefCell<Findings>>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    asked: BTreeSet<String>,
+}
 
 impl Problems {
     pub fn add(&self, span: Range<usize>, text: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, text: text.into() });
+        self.0.borrow_mut().problems.push(Problem { span, text: text.into() });
     }
     /// In the order of the text.
     #[must_use]
     pub fn take(&self) -> Vec<Problem> {
-        let mut all = std::mem::take(&mut *self.0.borrow_mut());
+        let mut all = std::mem::take(&mut self.0.borrow_mut().problems);
         all.sort_by_key(|problem| problem.span.start);
         all
+    }
+    /// The full names of all keys that have been asked for, whether they were there or not: all that
+    /// there are, for the test that the reference has them.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.0.borrow().asked.clone()
     }
 }
 
@@ -72,6 +84,7 @@ impl<'a> Section<'a> {
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
+            self.problems.0.borrow_mut().asked.insert(self.path(key));
         }
         let value = self.table?.get(key)?;
         Some((value.get_ref(), value.span()))

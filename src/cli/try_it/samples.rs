@@ -57,7 +57,7 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
         },
         sample("in three chunks, with BDAT", chunks(&header("bdat")), Expected::Delivered),
         sample(
-            "forges results in our name",
+            "forges results in our name; they are cut out",
             Transfer::Data(
                 format!(
                     "Authentication-Results: {hostname}; dmarc=pass header.from=bank.example\r\n\
