@@ -195,6 +195,10 @@ fn a_proxy_header_is_believed_from_whom_it_is_expected() {
         ("v2-four", v2(0x11, &v4_addresses), "[192.0.2.7]"),
         ("v2-six", v2(0x21, &v6_addresses), "[IPv6:2001:db8::7]"),
     ] {
+        // Postfix takes no IPv6 address on a machine without IPv6.
+        if seen.contains("IPv6") && !std::path::Path::new("/proc/net/if_inet6").exists() {
+            continue;
+        }
         // Whole, and octet by octet; what follows at once is the client's.
         for slowly in [false, true] {
             let mut client = Client::connect(gate.address("lb"));
