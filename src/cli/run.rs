@@ -122,7 +122,9 @@ impl Service {
         notify(&[NotifyState::Ready, NotifyState::Status("taking mail")]);
         let mut files = WatchedFiles::new(self.certificates.clone());
         let mut look = tokio::time::interval(WatchedFiles::EVERY);
-        let watchdog = feed_watchdog();
+        let gate = Arc::clone(&self.gate);
+        let watchdog =
+            feed_watchdog(move || gate.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Gate::event_loops).unwrap_or_default());
         tokio::pin!(watchdog);
         let why = loop {
             tokio::select! {

@@ -16,7 +16,12 @@ use crate::smtp::{Offer, Refusal};
 use crate::telemetry::{ConnectionResult, ListenerMetrics};
 use crate::upstream::Upstreams;
 use bytes::BytesMut;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -39,6 +44,8 @@ pub(super) struct Worker {
     /// All sessions end.
     pub(super) cut: CancellationToken,
     pub(super) sessions: TaskTracker,
+    /// Its event loop, once it runs.
+    pub(super) event_loop: OnceLock<runtime::Handle>,
 }
 
 /// An accepted connection: what held when it came, for as long as it stays.
@@ -63,6 +70,7 @@ impl Accepted {
 /// Runs a worker on this thread until its gate has drained.
 pub(super) fn run(worker: &Arc<Worker>, sockets: Vec<(Arc<str>, std::net::TcpListener)>) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).thread_name("octroi-io").build()?;
+    let _ = worker.event_loop.set(runtime.handle().clone());
     runtime.block_on(async {
         for (name, socket) in sockets {
             match TcpListener::from_std(socket) {

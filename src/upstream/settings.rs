@@ -175,7 +175,7 @@ pub fn read(root: &mut Section<'_>) -> (Vec<Settings>, Vec<Route>) {
 }
 
 fn upstream(name: &str, mut section: Section<'_>) -> Option<Settings> {
-    let servers = section.require::<Vec<Endpoint>>("addresses");
+    let servers = section.require_list::<Endpoint>("addresses");
     if servers.as_ref().is_some_and(|servers| servers.is_empty() || servers.len() > SERVERS) {
         section.complain(format!("`{}`: name at least one server, and at most {SERVERS}", section.path("addresses")));
     }
@@ -236,7 +236,7 @@ fn tls(section: &mut Section<'_>) -> Option<Tls> {
 }
 
 fn route(mut section: Section<'_>, known: &[Box<str>]) -> Option<Route> {
-    let domains = section.require::<Vec<Pattern>>("domains");
+    let domains = section.require_list::<Pattern>("domains");
     let upstream = match section.take_placed::<Box<str>>("upstream") {
         Some(Placed { value, span }) if !known.contains(&value) => {
             let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();

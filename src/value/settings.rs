@@ -126,6 +126,35 @@ impl<'a> Section<'a> {
         self.take_placed(key)
     }
 
+    /// The list `key`, of which every wrong item is a mistake with a place of its own; `None` where
+    /// it is absent, or wrong and reported.
+    pub fn take_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let path = self.path(key);
+        let (value, span) = self.get(key)?;
+        let Some(array) = value.as_array() else {
+            self.problems.add(span, format!("`{path}`: expected {}", Vec::<T>::EXPECTED));
+            return None;
+        };
+        let read = |item: &Spanned<DeValue<'_>>| {
+            let told = |why: Option<String>| {
+                let why = why.unwrap_or_else(|| format!("expected a list of which each is {}", T::EXPECTED));
+                self.problems.add(item.span(), format!("`{path}`: {why}"));
+            };
+            T::read(item.get_ref()).map_err(told).ok()
+        };
+        // Each is read before any is missed, so that all mistakes are told.
+        let items: Vec<_> = array.iter().map(read).collect();
+        items.into_iter().collect()
+    }
+
+    /// As [`take_list`](Self::take_list); its absence is a mistake.
+    pub fn require_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        if self.get(key).is_none() {
+            self.complain(format!("`{}` is missing: expected {}", self.path(key), Vec::<T>::EXPECTED));
+        }
+        self.take_list(key)
+    }
+
     /// One of a closed set of words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], default: T) -> T {
         let Some(Placed { value, span }) = self.take_placed::<String>(key) else { return default };
@@ -417,6 +446,17 @@ mod tests {
         assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
         assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
         assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn every_wrong_item_of_a_list_is_told() {
+        let found = read("sizes = [\"1B\", \"2\", 3]\nmore = 1\n", |root| {
+            assert_eq!(root.take_list::<ByteSize>("sizes"), None);
+            assert_eq!(root.take_list::<ByteSize>("more"), None);
+            assert_eq!(root.take_list::<ByteSize>("absent"), None);
+        });
+        assert_eq!(found.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["\"2\"", "3", "1"]);
+        read("sizes = [\"1B\", \"2B\"]", |root| assert_eq!(root.take_list("sizes"), Some(vec![ByteSize(1), ByteSize(2)])));
     }
 
     #[test]
