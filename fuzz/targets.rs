@@ -6,6 +6,7 @@ use octroi::smtp::client::{Replies, write_mail, write_recipient};
 use octroi::smtp::data::{BareNewline, ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
 
+mod dialogue;
 #[path = "../src/smtp/data/reference.rs"]
 mod reference;
 
@@ -137,6 +138,20 @@ pub fn reply(input: &[u8]) {
         reply.write_to(&mut out);
         let _ = Capabilities::from_reply(&reply).intersection(&capabilities());
         assert_eq!(read(Cuts(0), &out), [Ok(reply)]);
+    }
+}
+
+/// The server's machine: a client that says anything, in whatever pieces.
+pub fn server(input: &[u8]) {
+    let (cuts, octets) = Cuts::from(input);
+    dialogue::run(cuts.of(octets), cuts.next().0);
+}
+
+/// PROXY headers: one that is whole is waited for as long as it is not.
+pub fn proxy(input: &[u8]) {
+    if let Ok(Some(header)) = octroi::gate::proxy::parse(input) {
+        assert!(header.length <= input.len());
+        (0..header.length).for_each(|cut| assert_eq!(octroi::gate::proxy::parse(&input[..cut]), Ok(None), "cut at {cut}"));
     }
 }
 

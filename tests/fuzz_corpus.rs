@@ -42,3 +42,13 @@ fn address() {
 fn reply() {
     replay("reply", targets::reply);
 }
+
+#[test]
+fn server() {
+    replay("server", targets::server);
+}
+
+#[test]
+fn proxy() {
+    replay("proxy", targets::proxy);
+}

@@ -196,12 +196,19 @@ fn terminate(id: u32) {
     }
 }
 
-/// On Ctrl-C stops what runs, clears up and ends the process: the proxies have process groups of
+/// On Ctrl-C or SIGTERM stops what runs, clears up and ends the process: the proxies have process groups of
 /// their own, so that the terminal does not reach them, and would stay.
 pub(crate) fn stop_on_interrupt() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("interrupt".into()).spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
+        let interrupted = runtime.block_on(async {
+            let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            tokio::select! {
+                interrupt = tokio::signal::ctrl_c() => interrupt,
+                _ = terminate.recv() => Ok(()),
+            }
+        });
+        if interrupted.is_err() {
             return;
         }
         let running = running();

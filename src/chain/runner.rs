@@ -123,7 +123,7 @@ impl Inspections {
         let asked = self.watches.get_mut(range).unwrap_or_default().iter_mut().filter(|watch| watch.is_asked(wanted));
         let answers = together(asked.filter_map(|watch| {
             let (configured, _) = chain.stage(watch.place)?;
-            Some(async move { (watch.ask(configured, question).await, configured) })
+            Some(async move { (watch.ask(configured, None, question).await, configured) })
         }))
         .await;
         let refusal = answers.into_iter().find(|(decision, _)| matches!(decision, Decision::Refuse(_)));
@@ -149,7 +149,7 @@ impl Inspections {
         let asked = self.watches.get_mut(first).unwrap_or_default().iter_mut().filter(|watch| watch.wants_body());
         together(asked.filter_map(|watch| {
             let (configured, _) = chain.stage(watch.place)?;
-            Some(watch.body(configured, configured.timeout, chunk))
+            Some(watch.body(configured, None, chunk))
         }))
         .await;
     }
@@ -170,7 +170,7 @@ impl Inspections {
             let chain = &*self.chain;
             let current = &*message;
             let watches = self.watches.get_mut(segment).unwrap_or_default();
-            let reports = together(watches.iter_mut().filter_map(|watch| {
+            let reports = together(watches.iter_mut().filter(|watch| watch.concludes(n > 0)).filter_map(|watch| {
                 let (configured, _) = chain.stage(watch.place)?;
                 Some(async move {
                     let report = watch.conclude(configured, current, n > 0, until).await;

@@ -268,6 +268,17 @@ async fn after_the_end_of_data_all_share_one_budget() {
     assert_eq!(conclusion.decided_by.as_deref(), Some("c"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_replayed_to_later_segments_comes_out_of_the_same_budget() {
+    for event in ["headers", "body"] {
+        let stages = Stages::default().stage("A", [("end", Sleep(9))]).stage("B", [("end", Sleep(9))]).stage("c", [(event, Sleep(9))]);
+        let (mut inspections, _) = stages.begin().await;
+        let before = Instant::now();
+        let conclusion = transaction(&mut inspections).await;
+        assert_eq!((before.elapsed().as_secs(), conclusion.timings[2].incomplete), (25, Some("late")), "{event}");
+    }
+}
+
 #[tokio::test]
 async fn a_failure_at_the_end_means_what_on_error_says() {
     let replies = [(OnError::Accept, None), (OnError::Tempfail, Some("451 4.7.1")), (OnError::Reject, Some("554 5.7.1"))];

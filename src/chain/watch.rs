@@ -56,7 +56,7 @@ struct Transaction {
 impl Watch {
     pub(super) async fn begin(place: usize, configured: &Configured, wants: Wants, client: &Arc<Client>) -> Self {
         let mut took = Duration::ZERO;
-        let begun = call(configured, "begin", configured.timeout, &mut took, configured.stage.begin(client)).await;
+        let begun = call(configured, "begin", None, &mut took, async { configured.stage.begin(client).await }).await;
         let inspection = begun.map_err(|error| failed(configured, "begin", &error));
         Self { place, wants, inspection, left: false, transaction: Transaction::default() }
     }
@@ -73,11 +73,19 @@ impl Watch {
         self.is_asked(Wants::BODY) && !self.transaction.body_done && self.transaction.refusal.is_none()
     }
 
+    /// Whether the end of the message (and, with `replay`, the message) concerns it at all; where
+    /// not, it has said nothing, was not called, and need not be.
+    pub(super) fn concludes(&self, replay: bool) -> bool {
+        let events = if replay { Wants::HEADERS | Wants::BODY | Wants::END_OF_MESSAGE } else { Wants::END_OF_MESSAGE };
+        self.inspection.is_err() || self.transaction.called || self.is_asked(events)
+    }
+
     pub(super) fn open(&mut self) {
         self.transaction = Transaction::default();
     }
 
-    pub(super) async fn ask(&mut self, configured: &Configured, question: Question<'_>) -> Decision {
+    /// `until`: when all stages have to be done, where that is known.
+    pub(super) async fn ask(&mut self, configured: &Configured, until: Option<Instant>, question: Question<'_>) -> Decision {
         let event = question.event();
         let said = match &mut self.inspection {
             Ok(inspection) => {
@@ -91,7 +99,7 @@ impl Watch {
                         Question::Headers(headers) => inspection.headers(headers).await,
                     }
                 };
-                call(configured, event, configured.timeout, &mut self.transaction.took, asked).await
+                call(configured, event, until, &mut self.transaction.took, asked).await
             }
             Err(_) => return standing(configured),
         };
@@ -125,10 +133,11 @@ impl Watch {
     }
 
     /// A piece of the body; a refusal is kept for the end.
-    pub(super) async fn body(&mut self, configured: &Configured, limit: Duration, chunk: &Bytes) {
+    pub(super) async fn body(&mut self, configured: &Configured, until: Option<Instant>, chunk: &Bytes) {
         let Ok(inspection) = &mut self.inspection else { return };
         self.transaction.called = true;
-        match call(configured, "body", limit, &mut self.transaction.took, inspection.body(chunk)).await {
+        let piece = async { inspection.body(chunk).await };
+        match call(configured, "body", until, &mut self.transaction.took, piece).await {
             Ok(Decision::Go) => {}
             Ok(Decision::Done) => self.transaction.body_done = true,
             Ok(Decision::Refuse(refusal)) => match self.refused(configured, "body", refusal) {
@@ -143,14 +152,15 @@ impl Watch {
     /// (`replay`) the header section and the body come first.
     pub(super) async fn conclude(&mut self, configured: &Configured, message: &Message, replay: bool, until: Instant) -> Report {
         if replay {
-            self.replay(configured, message, until).await;
+            // Boxed: most messages have no second segment, and no call should carry room for one.
+            Box::pin(self.replay(configured, message, until)).await;
         }
         let mut report = Report::default();
         if self.is_asked(Wants::END_OF_MESSAGE) && self.transaction.refusal.is_none() {
             if let Ok(inspection) = &mut self.inspection {
                 self.transaction.called = true;
-                let end = inspection.end_of_message(message);
-                match call(configured, "end_of_message", limit(configured, until), &mut self.transaction.took, end).await {
+                let end = async { inspection.end_of_message(message).await };
+                match call(configured, "end_of_message", Some(until), &mut self.transaction.took, end).await {
                     Ok(said) => report = said,
                     Err(error) => self.fail(configured, "end_of_message", &error),
                 }
@@ -166,12 +176,12 @@ impl Watch {
 
     async fn replay(&mut self, configured: &Configured, message: &Message, until: Instant) {
         if self.is_asked(Wants::HEADERS) {
-            self.ask(configured, Question::Headers(&message.headers)).await;
+            self.ask(configured, Some(until), Question::Headers(&message.headers)).await;
         }
         let mut body = message.content.reader(message.body_start());
         while self.wants_body() {
             match body.next().await {
-                Ok(Some(chunk)) => self.body(configured, limit(configured, until), &chunk).await,
+                Ok(Some(chunk)) => self.body(configured, Some(until), &chunk).await,
                 Ok(None) => break,
                 Err(error) => self.fail(configured, "body", &StageError::Failed(error.into())),
             }
@@ -285,10 +295,6 @@ fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
     Finding { name, value: Value::Text(format!("{}: {what}", configured.name).into()) }
 }
 
-fn limit(configured: &Configured, until: Instant) -> Duration {
-    configured.timeout.min(until.saturating_duration_since(Instant::now()))
-}
-
 fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
     tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
     match error {
@@ -303,11 +309,12 @@ fn log_panic(configured: &Configured, event: &'static str, panic: &(dyn Any + Se
     tracing::error!(stage = %configured.name, event, panic = text.unwrap_or("without a text"), "stage panicked");
 }
 
-/// The only way into a stage. A call that answers at once costs no timer.
+/// The only way into a stage. It has the stage's timeout, cut off at `until`; a call that answers at
+/// once costs no timer.
 async fn call<T>(
     configured: &Configured,
     event: &'static str,
-    limit: Duration,
+    until: Option<Instant>,
     took: &mut Duration,
     call: impl Future<Output = Result<T, StageError>> + Send,
 ) -> Result<T, StageError> {
@@ -316,7 +323,10 @@ async fn call<T>(
     let mut call = pin!(AssertUnwindSafe(call.instrument(span)).catch_unwind());
     let said = match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
         Poll::Ready(said) => Ok(said),
-        Poll::Pending => timeout(limit, call).await,
+        Poll::Pending => {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
+            timeout(configured.timeout.min(left), call).await
+        }
     };
     *took += started.elapsed();
     match said {

@@ -8,7 +8,7 @@ use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings}
 use crate::upstream;
 use crate::value::ByteSize;
 use clap::Args;
-use std::{io, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 /// Check a configuration, and show what it comes to
 ///
@@ -26,37 +26,12 @@ pub(super) struct Arguments {
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(report) => {
-            eprint_report(&report.to_string());
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    state_dir(&config.gate.settings.state_dir)?;
+    let config = Config::load(path)?;
     if !arguments.quiet {
         show(&config, out);
         out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The report speaks for itself.
-#[expect(clippy::print_stderr, reason = "this is what the command was called for")]
-fn eprint_report(report: &str) {
-    eprintln!("{report}");
-}
-
-/// Whether big messages could be put there. A directory that is still to be made is fine where it
-/// can be made; by whom is not known here (systemd's `StateDirectory=` makes it as root).
-fn state_dir(directory: &Path) -> Result<(), Failure> {
-    let wrong = |e: io::Error| Failure::of(format_args!("state_dir: {}", directory.display()), e);
-    match directory.metadata() {
-        Ok(data) if data.is_dir() => tempfile::tempfile_in(directory).map(drop).map_err(wrong),
-        Ok(_) => Err(wrong(io::ErrorKind::NotADirectory.into())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(wrong(e)),
-    }
 }
 
 fn show(config: &Config, out: &Out) {

@@ -5,7 +5,10 @@ use super::{
 };
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::telemetry::{Metrics, http, log::Log};
+use crate::telemetry::{
+    Metrics, http,
+    log::{self, Log},
+};
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
@@ -42,12 +45,15 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let service = Service::start(config, &metrics)?;
         service.serve_until_told(path).await
     });
-    // Told in the log as well: a service's standard error may be the only other place.
-    if let Err(Failure(text)) = &served {
-        tracing::error!("{text}");
-    }
     runtime.shutdown_timeout(Duration::from_secs(1));
-    served.map(|()| ExitCode::SUCCESS)
+    // Where the log goes is where people look from here on.
+    Ok(served.map_or_else(
+        |Failure(text)| {
+            tracing::error!("{text}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    ))
 }
 
 /// The running gate with its monitoring.
@@ -60,12 +66,15 @@ pub(super) struct Service {
     /// What the gate was made of, to be read again when certificates change.
     source: String,
     certificates: Vec<PathBuf>,
+    /// As it is configured: a port that is 0 there is another in truth.
+    monitoring: http::Settings,
+    log: log::Settings,
 }
 
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
-        let Config { gate: setup, metrics: monitoring, source, .. } = config;
+        let Config { gate: setup, metrics: monitoring, log, source } = config;
         let drain = setup.settings.timeouts.drain;
         let certificates = setup.settings.tls.files();
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
@@ -75,7 +84,7 @@ impl Service {
             }
             None => None,
         };
-        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates };
+        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates, monitoring, log };
         service.reloaded(true);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
@@ -113,7 +122,9 @@ impl Service {
         notify(&[NotifyState::Ready, NotifyState::Status("taking mail")]);
         let mut files = WatchedFiles::new(self.certificates.clone());
         let mut look = tokio::time::interval(WatchedFiles::EVERY);
-        let watchdog = feed_watchdog();
+        let gate = Arc::clone(&self.gate);
+        let watchdog =
+            feed_watchdog(move || gate.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Gate::event_loops).unwrap_or_default());
         tokio::pin!(watchdog);
         let why = loop {
             tokio::select! {
@@ -162,8 +173,8 @@ impl Service {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
             let certificates = config.gate.settings.tls.files();
             let drain = config.gate.settings.timeouts.drain;
-            if config.metrics.address != self.http_configured() {
-                tracing::warn!("`metrics.address` changes with a restart only");
+            if config.metrics != self.monitoring || config.log != self.log {
+                tracing::warn!("`[metrics]` and `[log]` change with a restart only");
             }
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
@@ -179,11 +190,6 @@ impl Service {
                 tracing::error!("the old configuration stays");
             }
         }
-    }
-
-    /// As it is written in the configuration: a port that is 0 there is another here.
-    fn http_configured(&self) -> Option<std::net::SocketAddr> {
-        Config::parse(std::path::Path::new(""), self.source.clone()).ok().and_then(|config| config.metrics.address)
     }
 
     fn reloaded(&self, successful: bool) {

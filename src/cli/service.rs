@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::runtime::Handle;
 
 /// Tells systemd, where it runs us (sd_notify(3)); elsewhere this does nothing.
 pub(super) fn notify(states: &[NotifyState<'_>]) {
@@ -23,15 +24,31 @@ pub(super) fn notify_reloading() {
     }
 }
 
-/// Feeds the watchdog for as long as the runtime that runs this goes round, twice as often as
-/// `WatchdogSec=` asks; for ever. Does nothing for ever where there is none.
-pub(super) async fn feed_watchdog() {
+/// Feeds the watchdog, twice as often as `WatchdogSec=` asks, for as long as all `event_loops` turn;
+/// for ever. Does nothing for ever where there is no watchdog.
+pub(super) async fn feed_watchdog(event_loops: impl Fn() -> Vec<Handle>) {
     let Some(within) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
-    let mut ticks = tokio::time::interval((within / 2).max(Duration::from_millis(1)));
+    let every = (within / 2).max(Duration::from_millis(1));
+    let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
-        notify(&[NotifyState::Watchdog]);
+        if turn(event_loops(), every / 2).await {
+            notify(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("a worker hangs: the watchdog is not fed");
+        }
     }
+}
+
+/// Whether all of them run a task that does nothing, `within` that time.
+async fn turn(event_loops: Vec<Handle>, within: Duration) -> bool {
+    let all = async {
+        for event_loop in event_loops {
+            // One that has ended is not one that hangs.
+            let _ = event_loop.spawn(async {}).await;
+        }
+    };
+    tokio::time::timeout(within, all).await.is_ok()
 }
 
 /// What changes about a file when it is written or replaced; `None` while it is not there.
@@ -80,6 +97,20 @@ fn stamp(file: &Path) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_event_loop_that_hangs_is_found_out() {
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let handle = runtime.handle().clone();
+        assert!(turn(vec![handle.clone()], Duration::from_secs(10)).await);
+        handle.spawn(async move { hang.recv() });
+        assert!(!turn(vec![handle.clone()], Duration::from_millis(50)).await);
+        drop(release);
+        assert!(turn(vec![handle.clone()], Duration::from_secs(10)).await);
+        runtime.shutdown_background();
+        assert!(turn(vec![handle], Duration::from_secs(10)).await, "it has ended");
+    }
 
     #[test]
     fn a_change_is_told_once_and_when_it_is_over() {

@@ -27,11 +27,6 @@ impl Out {
         Self { coloured: wanted && io::stdout().is_terminal() }
     }
 
-    /// Whether a person is looking.
-    pub(super) fn is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
-    }
-
     pub(super) fn line(&self, text: impl fmt::Display) {
         self.octets(format!("{text}\n").as_bytes());
     }
@@ -63,7 +58,7 @@ impl Out {
 /// Says on standard error what went wrong.
 pub(super) fn complain(text: &str) {
     // Where this cannot be said there is nobody to say it to.
-    let _ = writeln!(io::stderr(), "octroi: {text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Breaks `text` at blanks so that no line is wider than `width` characters; a longer word stands

@@ -80,7 +80,9 @@ impl Config {
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));
         for (key, instead) in LATER {
-            if let Some(span) = root.place(key) {
+            if let Some(span) = root.find_unknown(key) {
+                // Known from here on: it is told what it is once.
+                let _ = root.has(key);
                 root.complain_at(span, format!("`{key}` is not in this version of octroi: {instead}"));
             }
         }
@@ -98,11 +100,13 @@ fn syntax_problem(error: &toml::de::Error, text: &str) -> Problem {
     Problem { span, text: message }
 }
 
-/// Syntax errors first matter: what a line with one says, and what seems to be missing because of
-/// it, is not known.
-fn merge(syntax: Vec<Problem>, mut read: Vec<Problem>, text: &str) -> Vec<Problem> {
+/// Only the first syntax error of a line is told, the others are its echoes; and so is what such a
+/// line seems to say, and what seems to be missing because of it.
+fn merge(mut syntax: Vec<Problem>, mut read: Vec<Problem>, text: &str) -> Vec<Problem> {
     if !syntax.is_empty() {
         let line = |at: usize| text.get(..text.floor_char_boundary(at)).unwrap_or_default().matches('\n').count();
+        syntax.sort_by_key(|problem| problem.span.start);
+        syntax.dedup_by_key(|problem| line(problem.span.start));
         read.retain(|problem| {
             let damaged = |error: &Problem| (line(error.span.start)..=line(error.span.end)).contains(&line(problem.span.start));
             !problem.text.contains(" is missing") && !syntax.iter().any(damaged)

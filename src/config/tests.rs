@@ -1,4 +1,6 @@
 use super::*;
+use std::collections::BTreeSet;
+use toml::de::DeValue;
 
 const LEAST: &str = r#"hostname = "mx.example.org"
 [[listener]]
@@ -58,7 +60,7 @@ fn a_default_certificate_beside_a_list_of_them_is_explained() {
     let found = mistakes(&format!(
         "{LEAST}[tls]\ncertificate = \"a\"\nprivate_key = \"b\"\n[[tls.certificate]]\ncertificate = \"c\"\nprivate_key = \"d\"\n"
     ));
-    assert!(found[0].contains("the default first"), "{found:#?}");
+    assert!(found.iter().any(|mistake| mistake.contains("the default first")), "{found:#?}");
 }
 
 #[test]
@@ -72,4 +74,61 @@ fn files_that_are_no_configuration_are_refused_whole() {
     assert!(Config::load(&path).err().unwrap().to_string().ends_with("too large for a configuration"));
     std::fs::write(&path, LEAST).unwrap();
     assert!(Config::load(&path).is_ok());
+}
+
+/// All keys of a document, in the form of [`Problems::asked`].
+fn keys(table: &DeTable<'_>, prefix: &str, found: &mut BTreeSet<String>) {
+    for (key, value) in table.iter() {
+        let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        match value.get_ref() {
+            DeValue::Table(table) => keys(table, &path, found),
+            DeValue::Array(array) => {
+                for table in array.iter().filter_map(|item| item.get_ref().as_table()) {
+                    keys(table, &path, found);
+                }
+            }
+            _ => {}
+        }
+        found.insert(path);
+    }
+}
+
+/// The reference, with files that are there.
+fn reference(directory: &Path) -> String {
+    let made = rcgen::generate_simple_self_signed(vec!["mx.example.org".into()]).unwrap();
+    for name in ["fullchain.pem", "clients.pem", "internal-ca.pem"] {
+        std::fs::write(directory.join(name), made.cert.pem()).unwrap();
+    }
+    std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    include_str!("../../deploy/octroi.toml").replace("/etc/octroi/tls", directory.to_str().unwrap())
+}
+
+#[test]
+fn the_reference_has_no_mistake_and_has_every_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = reference(directory.path());
+    let (table, syntax) = DeTable::parse_recoverable(&text);
+    assert!(syntax.is_empty(), "{syntax:?}");
+    let problems = Problems::default();
+    drop(Config::read(&mut Section::root(&table, problems.clone())));
+    let mistakes = problems.take();
+    assert!(mistakes.is_empty(), "{mistakes:#?}");
+    // What is asked of one upstream is documented where any has it.
+    let of_any = |key: String| key.replacen("upstream.default.", "upstream.NAME.", 1).replacen("upstream.exchange.", "upstream.NAME.", 1);
+    let mut documented = BTreeSet::new();
+    keys(table.get_ref(), "", &mut documented);
+    let documented: BTreeSet<_> = documented.into_iter().map(of_any).collect();
+    let missing: Vec<_> = problems.asked().into_iter().map(of_any).filter(|key| !documented.contains(key)).collect();
+    assert!(missing.is_empty(), "not in deploy/octroi.toml: {missing:?}");
+}
+
+#[test]
+fn the_defaults_are_those_of_the_reference() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = Config::parse(Path::new("octroi.toml"), reference(directory.path())).unwrap().gate.settings;
+    let left_out = parse(LEAST).unwrap().gate.settings;
+    assert_eq!(written.limits, left_out.limits);
+    assert_eq!(written.smtp, left_out.smtp);
+    assert_eq!(written.timeouts, left_out.timeouts);
+    assert_eq!(written.state_dir, left_out.state_dir);
 }

@@ -33,10 +33,11 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::Worker;
 
@@ -106,8 +107,14 @@ impl Gate {
         }
         let mut workers = Vec::with_capacity(count);
         for (index, sockets) in by_worker.into_iter().enumerate() {
-            let worker =
-                Arc::new(Worker { index, gate: Arc::clone(&shared), drain: drain.clone(), cut: cut.clone(), sessions: TaskTracker::new() });
+            let worker = Arc::new(Worker {
+                index,
+                gate: Arc::clone(&shared),
+                drain: drain.clone(),
+                cut: cut.clone(),
+                sessions: TaskTracker::new(),
+                event_loop: OnceLock::new(),
+            });
             let of_thread = Arc::clone(&worker);
             let thread = thread::Builder::new()
                 .name(format!("octroi-{index}"))
@@ -171,6 +178,12 @@ impl Gate {
     pub fn measure(&self) {
         let Budgets { memory, disk } = &self.shared.budgets;
         self.shared.metrics.spool((memory.used(), memory.limit()), (disk.used(), disk.limit()));
+    }
+
+    /// The workers' event loops, for a watchdog to ask whether they turn.
+    #[must_use]
+    pub fn event_loops(&self) -> Vec<Handle> {
+        self.workers.iter().filter_map(|(worker, _)| worker.event_loop.get().cloned()).collect()
     }
 
     /// Sessions open now.

@@ -42,7 +42,7 @@ pub(super) async fn read(stream: &mut TcpStream, patience: Duration) -> Result<O
         if n == 0 {
             return Err(ProxyError::Closed);
         }
-        if let Some((addresses, length)) = parse(seen.get(..n).unwrap_or_default())? {
+        if let Some(Header { addresses, length }) = parse(seen.get(..n).unwrap_or_default())? {
             let header = seen.get_mut(..length).ok_or(ProxyError::Malformed)?;
             stream.read_exact(header).await?;
             return Ok(addresses);
@@ -59,14 +59,22 @@ pub(super) async fn read(stream: &mut TcpStream, patience: Duration) -> Result<O
     }
 }
 
-/// Reads a header at the beginning of `octets`: its addresses and its length; `None` where it may
-/// still become one.
+/// What a PROXY header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Source and destination; `None` where the balancer speaks for itself.
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Octets of it.
+    pub length: usize,
+}
+
+/// Reads a header at the beginning of `octets`; `None` where it may still become one.
 ///
 /// # Errors
 /// It is none.
-pub fn parse(octets: &[u8]) -> Result<Option<(Option<(SocketAddr, SocketAddr)>, usize)>, Malformed> {
+pub fn parse(octets: &[u8]) -> Result<Option<Header>, Malformed> {
     match ProxyHeader::parse(octets, ParseConfig::default()) {
-        Ok((header, length)) => Ok(Some((header.proxied_address().map(|a| (a.source, a.destination)), length))),
+        Ok((header, length)) => Ok(Some(Header { addresses: header.proxied_address().map(|a| (a.source, a.destination)), length })),
         Err(proxy_header::Error::BufferTooShort) if could_become(octets) => Ok(None),
         Err(_) => Err(Malformed),
     }
@@ -103,15 +111,19 @@ mod tests {
         ));
         let mut v2 = Vec::new();
         header.encode_v2(&mut v2).unwrap();
+        let six = b"PROXY TCP6 2001:db8::9 2001:db8::1 4660 25\r\n";
+        for cut in 0..six.len() {
+            assert_eq!(parse(&six[..cut]), Ok(None), "{cut}");
+        }
         for header in [v1, v2] {
             for cut in 0..header.len() {
                 assert_eq!(parse(&header[..cut]), Ok(None), "{cut}");
             }
             let mut with_more = header.clone();
             with_more.extend_from_slice(b"EHLO x\r\n");
-            let (addresses, length) = parse(&with_more).unwrap().unwrap();
-            assert_eq!(length, header.len());
-            assert_eq!(addresses, Some(("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:25".parse().unwrap())));
+            let parsed = parse(&with_more).unwrap().unwrap();
+            assert_eq!(parsed.length, header.len());
+            assert_eq!(parsed.addresses, Some(("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:25".parse().unwrap())));
         }
     }
 
@@ -120,6 +132,6 @@ mod tests {
         for octets in [&b"EHLO x"[..], b"E", b"\r\n\r\nX", b"PROXX", b"\x16\x03\x01", b"PROXY TCP4 300.0.0.1 1.1.1.1 1 2\r\n"] {
             assert_eq!(parse(octets), Err(Malformed), "{octets:?}");
         }
-        assert_eq!(parse(b"PROXY UNKNOWN\r\n"), Ok(Some((None, 15))));
+        assert_eq!(parse(b"PROXY UNKNOWN\r\n"), Ok(Some(Header { addresses: None, length: 15 })));
     }
 }

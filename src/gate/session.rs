@@ -15,12 +15,11 @@ use crate::smtp::{
     Domain, Mail, Refusal, Reply,
     server::{self, AboutAuth, AboutHello, AboutMail, Event, Offence, Owed, Tally, Waiting},
 };
-use crate::telemetry::{HandshakeResult, Violation};
+use crate::telemetry::Violation;
 use crate::upstream::{Exchange, Seat, UpstreamError};
 use bytes::BytesMut;
 use std::{io, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
 
 /// How a session goes on after an event.
 type Step = Result<(), Broken>;
@@ -68,6 +67,8 @@ pub(super) struct Session {
     pub(super) mailing: Option<Mailing>,
     received: u64,
     sent: u64,
+    /// Since when the client owes us a command.
+    waiting: Option<Instant>,
 }
 
 /// Runs a connection from its banner to its end.
@@ -89,6 +90,7 @@ pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal
         mailing: None,
         received: 0,
         sent: 0,
+        waiting: None,
         accepted,
     };
     let broken = session.converse().await.err();
@@ -100,6 +102,7 @@ impl Session {
         self.greet().await?;
         loop {
             while let Some(event) = self.smtp.next_event() {
+                self.waiting = None;
                 self.handle(event).await?;
             }
             self.flush().await?;
@@ -153,8 +156,9 @@ impl Session {
         let timeouts = &self.accepted.generation.settings.timeouts;
         let now = Instant::now();
         let in_data = self.smtp.waiting() == Waiting::Data;
-        let patience = if in_data { timeouts.client_data } else { timeouts.client_command };
-        let mut deadline = now + patience;
+        // A body may take its time between two pieces; a command has to be there, whole, by then,
+        // or a client could hold the session with an octet every now and then.
+        let mut deadline = if in_data { now + timeouts.client_data } else { *self.waiting.get_or_insert(now) + timeouts.client_command };
         // While the client is slow the upstream is not held (but for the time it takes to see
         // that it is).
         let release = self.mailing.as_ref().filter(|_| in_data).and_then(|mailing| mailing.hold_until(timeouts.hold));
@@ -182,9 +186,9 @@ impl Session {
     async fn handle(&mut self, event: Event) -> Step {
         match event {
             Event::Hello { domain, extended, owed } => self.hello(domain, extended, owed).await,
-            Event::StartTls { owed } => return self.start_tls(owed).await,
-            Event::Auth { mechanism, initial, owed } => self.auth(mechanism, initial.as_deref(), owed).await,
-            Event::AuthResponse { line, owed } => self.auth_response(line, owed).await,
+            Event::StartTls { owed } => return Box::pin(self.start_tls(owed)).await,
+            Event::Auth { mechanism, initial, owed } => Box::pin(self.auth(mechanism, initial.as_deref(), owed)).await,
+            Event::AuthResponse { line, owed } => Box::pin(self.auth_response(line, owed)).await,
             Event::Mail { mail, owed } => self.mail(mail, owed).await,
             Event::Recipient { recipient, owed } => self.recipient(recipient, owed).await,
             Event::Body(chunk) => self.body(chunk).await,
@@ -233,28 +237,15 @@ impl Session {
         self.smtp = fresh;
         let mut go_ahead = BytesMut::from(go_ahead);
         self.line.write(&mut go_ahead, timeouts.client_command).await?;
-        let acceptor = TlsAcceptor::from(Arc::clone(config));
-        let stream = self.line.take_plain().ok_or(Broken::Lost(io::ErrorKind::NotConnected.into()))?;
-        match timeout(timeouts.tls_handshake, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let facts = tls::facts(stream.get_ref().1);
-                self.accepted.metrics().handshake(HandshakeResult::of(facts.version));
-                self.line.put(Stream::Tls(Box::new(stream)));
-                // RFC 3207 §4.2: nothing the client said in clear text is known any more.
-                self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
-                self.inspections = Inspections::begin(&generation.chain, &self.client).await;
-                self.seat = Seat::default();
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                self.accepted.metrics().handshake(HandshakeResult::Failed);
-                Err(Broken::Handshake(error.to_string()))
-            }
-            Err(_) => {
-                self.accepted.metrics().handshake(HandshakeResult::TimedOut);
-                Err(Broken::Handshake("no handshake in time".into()))
-            }
-        }
+        let stream = self.line.take_plain().ok_or_else(|| Broken::Lost(io::ErrorKind::NotConnected.into()))?;
+        let accepted = tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, self.accepted.metrics()).await;
+        let (stream, facts) = accepted.map_err(|error| Broken::Handshake(error.to_string()))?;
+        self.line.put(Stream::Tls(stream));
+        // RFC 3207 §4.2: nothing the client said in clear text is known any more.
+        self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
+        self.inspections = Inspections::begin(&generation.chain, &self.client).await;
+        self.seat = Seat::default();
+        Ok(())
     }
 
     async fn mail(&mut self, mail: Box<Mail>, owed: Owed<AboutMail>) {
@@ -349,7 +340,7 @@ impl Session {
     }
 
     async fn finish(mut self, broken: Option<Broken>) {
-        let generation = Arc::clone(&self.accepted.generation);
+        let it_is_we = !matches!(broken, Some(Broken::Lost(_) | Broken::Handshake(_))) && self.record.is_open();
         match broken {
             None if self.record.is_open() => self.record.end(journal::End::Closed),
             None => {}
@@ -378,7 +369,7 @@ impl Session {
             mailing.lost().await;
         }
         drop(self.record);
-        self.line.close(generation.settings.timeouts.tls_handshake).await;
+        self.line.close(LAST_WORD, it_is_we).await;
     }
 }
 

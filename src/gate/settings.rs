@@ -1,17 +1,20 @@
 //! What the gate is told: listeners, TLS files, limits, timeouts.
 //!
 //! Every key, its default and its reason stand in `deploy/octroi.toml` as well; a test compares the
-//! two. Whatever one setting demands of another is checked here, with its place; what the file
-//! system says (is the certificate there, does the key fit?) is checked by whoever opens it.
+//! two. Whatever one setting demands of another is checked here, with its place, and so is whether
+//! the certificates can be read.
+mod listener;
+
+pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
+
+use super::tls::{Certificate, TlsError, read_roots};
 use crate::smtp::{Domain, data::BareNewline};
 use crate::upstream;
 use crate::value::{
     ByteSize,
     settings::{Placed, Section, Setting},
 };
-use ipnet::IpNet;
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use toml::de::DeValue;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Everything the gate needs to know besides upstreams and stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,68 +42,19 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What `[tls]` says, as far as other settings depend on it.
+struct Offered {
+    /// Certificates; also wrong ones, of which nothing more has to be said.
+    certificates: bool,
+    client_ca: bool,
+}
+
 /// A certificate chain and its key, PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the server's own certificate first.
     pub certificate: PathBuf,
     pub private_key: PathBuf,
-}
-
-/// `[[listener]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// In metrics, in the log, and in `stage.listeners`.
-    pub name: Arc<str>,
-    pub address: ListenAddress,
-    pub tls: TlsMode,
-    /// Mail is taken only over TLS: `530 5.7.0` before STARTTLS (RFC 3207 §4).
-    pub require_tls: bool,
-    /// Networks whose PROXY header is believed and required. Empty: a PROXY header is garbage.
-    pub proxy_protocol_from: Vec<IpNet>,
-    pub client_certificate: ClientCertificate,
-    pub auth: Auth,
-}
-
-/// Where a listener listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// A socket of our own, one for each worker (`SO_REUSEPORT`).
-    Ip(SocketAddr),
-    /// A socket that systemd holds open, by its `FileDescriptorName=`; shared by all workers.
-    Systemd(Box<str>),
-}
-
-/// When a listener speaks TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    Off,
-    /// After STARTTLS (RFC 3207).
-    #[default]
-    StartTls,
-    /// From the first octet (RFC 8314 §3).
-    Implicit,
-}
-
-/// Whether clients are asked for a certificate of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientCertificate {
-    #[default]
-    Off,
-    /// One that is shown must verify; none is fine.
-    Request,
-    /// No handshake without one.
-    Require,
-}
-
-/// What becomes of AUTH.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Auth {
-    /// Not offered.
-    #[default]
-    Off,
-    /// Offered over TLS, answered by the upstream.
-    Forward,
 }
 
 /// `[limits]`. Sizes in octets.
@@ -164,11 +118,11 @@ impl Settings {
     #[must_use]
     pub fn read(root: &mut Section<'_>) -> Self {
         let hostname = read_hostname(root);
-        let state_dir = root.take_or("state_dir", PathBuf::from("/var/lib/octroi"));
+        let state_dir = read_state_dir(root);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = at_least_one(root, "workers", cores);
-        let tls = Tls::read(root);
-        let listeners = read_listeners(root, &tls);
+        let (tls, offered) = Tls::read(root);
+        let listeners = listener::read(root, &offered);
         let limits = Limits::read(&mut root.section("limits"));
         let smtp = Smtp::read(&mut root.section("smtp"));
         let timeouts = Timeouts::read(&mut root.section("timeouts"));
@@ -185,14 +139,33 @@ fn read_hostname(root: &mut Section<'_>) -> Arc<str> {
     value.into()
 }
 
+/// Also tries whether big messages could be put there. One that is still to be made is fine; by whom
+/// is not known here (systemd's `StateDirectory=` makes it as root).
+fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
+    let Some(Placed { value, span }) = root.take_placed::<PathBuf>("state_dir") else { return "/var/lib/octroi".into() };
+    if value.exists()
+        && let Err(error) = tempfile::tempfile_in(&value)
+    {
+        root.complain_at(span, format!("`state_dir`: {error}"));
+    }
+    value
+}
+
 impl Tls {
-    fn read(root: &mut Section<'_>) -> Self {
+    fn read(root: &mut Section<'_>) -> (Self, Offered) {
         let mut section = root.section("tls");
-        let client_ca = section.take("client_ca");
+        let client_ca = section.take_placed::<PathBuf>("client_ca").map(|Placed { value, span }| {
+            if let Err(error) = read_roots(&value) {
+                section.complain_at(span, format!("`tls.client_ca`: {error}"));
+            }
+            value
+        });
+        let offered =
+            Offered { certificates: section.has("certificate") || section.has("private_key"), client_ca: section.has("client_ca") };
         let several = section.is_list("certificate");
         let certificates = if several {
             section.sections("certificate").iter_mut().filter_map(CertificateFiles::read).collect()
-        } else if section.has("certificate") || section.has("private_key") {
+        } else if offered.certificates {
             CertificateFiles::read(&mut section).into_iter().collect()
         } else {
             Vec::new()
@@ -200,7 +173,7 @@ impl Tls {
         if several && section.has("private_key") {
             section.complain("`tls.private_key`: with several certificates each `[[tls.certificate]]` has its own");
         }
-        Self { certificates, client_ca }
+        (Self { certificates, client_ca }, offered)
     }
 
     /// All files it names.
@@ -212,83 +185,19 @@ impl Tls {
 }
 
 impl CertificateFiles {
+    /// Also opens them: a certificate that cannot be read, or that its key does not fit, is a
+    /// mistake with a place like any other.
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let certificate = section.require("certificate");
-        let private_key = section.require("private_key");
-        Some(Self { certificate: certificate?, private_key: private_key? })
-    }
-}
-
-fn read_listeners(root: &mut Section<'_>, tls: &Tls) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    let mut sections = root.sections("listener");
-    if sections.is_empty() {
-        root.complain("`listener` is missing: nothing would listen; write at least one `[[listener]]`");
-    }
-    for section in &mut sections {
-        let Some(listener) = Listener::read(section, tls, &listeners) else { continue };
-        listeners.push(listener);
-    }
-    listeners
-}
-
-impl Listener {
-    /// `earlier`: what stands above it, whose name and address it must not repeat.
-    fn read(section: &mut Section<'_>, tls: &Tls, earlier: &[Self]) -> Option<Self> {
-        let name = section.require_placed::<Name>("name");
-        let address = section.require_placed::<ListenAddress>("address");
-        let mode = section.choice(
-            "tls",
-            &[("off", TlsMode::Off), ("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit)],
-            TlsMode::StartTls,
-        );
-        let require_tls = section.take_placed::<bool>("require_tls");
-        let proxy_protocol_from = section.take_or("proxy_protocol_from", Vec::new());
-        let words = [("off", ClientCertificate::Off), ("request", ClientCertificate::Request), ("require", ClientCertificate::Require)];
-        let client_certificate = section.choice("client_certificate", &words, ClientCertificate::Off);
-        let auth = section.choice("auth", &[("off", Auth::Off), ("forward", Auth::Forward)], Auth::Off);
-
-        let place = |section: &mut Section<'_>, key| section.place(key).unwrap_or_else(|| section.span());
-        if mode != TlsMode::Off && tls.certificates.is_empty() {
-            let at = place(section, "tls");
-            section.complain_at(
-                at,
-                "`listener.tls` needs a certificate: set `certificate` and `private_key` under `[tls]`, or `tls = \"off\"` here",
-            );
+        let certificate = section.require_placed::<PathBuf>("certificate");
+        let private_key = section.require_placed::<PathBuf>("private_key");
+        let (certificate, private_key) = (certificate?, private_key?);
+        let files = Self { certificate: certificate.value, private_key: private_key.value };
+        if let Err(error) = Certificate::load(&files) {
+            let of_key = matches!(&error, TlsError::File { path, .. } if *path == files.private_key);
+            let (key, span) = if of_key { ("private_key", private_key.span) } else { ("certificate", certificate.span) };
+            section.complain_at(span, format!("`{}`: {error}", section.path(key)));
         }
-        if mode == TlsMode::Off {
-            if let Some(Placed { value: true, span }) = &require_tls {
-                section.complain_at(span.clone(), "`listener.require_tls`: with `tls = \"off\"` no mail could ever come in");
-            }
-            if client_certificate != ClientCertificate::Off {
-                let at = place(section, "client_certificate");
-                section.complain_at(at, "`listener.client_certificate`: there are none with `tls = \"off\"`");
-            }
-            if auth == Auth::Forward {
-                let at = place(section, "auth");
-                section.complain_at(at, "`listener.auth`: passwords are taken over TLS only; set `tls` to \"starttls\" or \"implicit\"");
-            }
-        } else if client_certificate != ClientCertificate::Off && tls.client_ca.is_none() {
-            let at = place(section, "client_certificate");
-            section.complain_at(at, "`listener.client_certificate` needs `client_ca` under `[tls]`: who signs the clients' certificates");
-        }
-        let (name, address) = (name?, address?);
-        if earlier.iter().any(|other| *other.name == *name.value.0) {
-            section.complain_at(name.span, format!("`listener.name`: there is a listener `{}` above", name.value.0));
-        }
-        if let Some(other) = earlier.iter().find(|other| other.address == address.value) {
-            section.complain_at(address.span, format!("`listener.address`: the listener `{}` has the same", other.name));
-        }
-        let require_tls = require_tls.is_some_and(|placed| placed.value);
-        Some(Self {
-            name: name.value.0.into(),
-            address: address.value,
-            tls: mode,
-            require_tls,
-            proxy_protocol_from,
-            client_certificate,
-            auth,
-        })
+        Some(files)
     }
 }
 
@@ -389,136 +298,5 @@ fn positive(section: &mut Section<'_>, key: &'static str, default: Duration) -> 
     value
 }
 
-/// A word that can be a label in metrics and a key in the log.
-struct Name(String);
-
-impl Setting for Name {
-    const EXPECTED: &'static str = "a name of letters, digits, `-` and `_`";
-    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        let name = String::read(value)?;
-        let fits = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits { Ok(Self(name)) } else { Err(Some(format!("`{name}` is not {}", Self::EXPECTED))) }
-    }
-}
-
-impl Setting for ListenAddress {
-    const EXPECTED: &'static str = "an address and port such as \"0.0.0.0:25\" or \"[::]:25\", or \"systemd:NAME\"";
-    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        let text = value.as_str().ok_or(None)?;
-        match text.strip_prefix("systemd:") {
-            // systemd's own bound on FileDescriptorName= (sd_listen_fds(3)).
-            Some(name) if name.is_empty() || name.len() > 255 || name.contains(':') => {
-                Err(Some("`systemd:NAME` wants the FileDescriptorName= of a socket unit".into()))
-            }
-            Some(name) => Ok(Self::Systemd(name.into())),
-            None => text.parse().map(Self::Ip).map_err(|_| Some(format!("`{text}` is not {}", Self::EXPECTED))),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Systemd(name) => write!(f, "systemd:{name}"),
-        }
-    }
-}
-
-impl fmt::Display for TlsMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::StartTls => "starttls",
-            Self::Implicit => "implicit",
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::value::settings::Problems;
-    use toml::de::DeTable;
-
-    fn read(text: &str) -> (Settings, Vec<(String, String)>) {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        assert!(errors.is_empty(), "{errors:?}");
-        let problems = Problems::default();
-        let settings = Settings::read(&mut Section::root(&table, problems.clone()));
-        let found = problems.take().into_iter().map(|p| (text[p.span].to_owned(), p.text));
-        (settings, found.collect())
-    }
-
-    #[test]
-    fn what_is_left_out_is_as_documented() {
-        let (settings, problems) =
-            read("hostname = \"mx.example.org\"\n[[listener]]\nname = \"mx\"\naddress = \"[::]:25\"\ntls = \"off\"\n");
-        assert_eq!(problems, []);
-        assert_eq!(&*settings.hostname, "mx.example.org");
-        assert_eq!(settings.listeners[0].address, ListenAddress::Ip("[::]:25".parse().unwrap()));
-        assert_eq!(settings.limits.message_memory, 1 << 20);
-        assert_eq!(settings.timeouts.client_data, Duration::from_secs(180));
-        assert_eq!(settings.smtp.bare_newline, BareNewline::Normalize);
-    }
-
-    #[test]
-    fn one_certificate_or_several() {
-        let listener = "hostname = \"mx.example.org\"\n[[listener]]\nname = \"mx\"\naddress = \"systemd:smtp\"\n";
-        let (one, problems) = read(&format!("{listener}[tls]\ncertificate = \"a.pem\"\nprivate_key = \"a.key\"\n"));
-        assert_eq!(problems, []);
-        assert_eq!(one.tls.certificates.len(), 1);
-        assert_eq!(one.listeners[0].address, ListenAddress::Systemd("smtp".into()));
-        let more = "[[tls.certificate]]\ncertificate = \"a.pem\"\nprivate_key = \"a.key\"\n[[tls.certificate]]\ncertificate = \"b.pem\"\n";
-        let (_, problems) = read(&format!("{listener}{more}"));
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].1.starts_with("`tls.certificate.private_key` is missing"), "{problems:?}");
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_told_with_their_place() {
-        let (_, problems) = read(
-            r#"hostname = "localhost"
-[[listener]]
-name = "mx"
-address = "0.0.0.0:25"
-[[listener]]
-name = "mx"
-address = "0.0.0.0:25"
-tls = "off"
-require_tls = true
-client_certificate = "request"
-auth = "forward"
-[[listener]]
-name = "a name"
-address = "25"
-tls = "off"
-[limits]
-memory = "1MiB"
-message_memory = "2MiB"
-recipients = 10
-connections = 0
-[timeouts]
-client_data = "0s"
-hold = "0s"
-"#,
-        );
-        let places: Vec<_> = problems.iter().map(|(place, _)| place.as_str()).collect();
-        let expected = [
-            "\"localhost\"",
-            "[[listener]]",
-            "\"mx\"",
-            "\"0.0.0.0:25\"",
-            "true",
-            "\"request\"",
-            "\"forward\"",
-            "\"a name\"",
-            "\"25\"",
-            "\"2MiB\"",
-            "10",
-            "0",
-            "\"0s\"",
-        ];
-        assert_eq!(places, expected, "{problems:#?}");
-    }
-}
+mod tests;

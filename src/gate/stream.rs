@@ -4,6 +4,7 @@
 //! what it got as a slice, so that an idle session holds none. And one timer serves a whole
 //! session: it is armed for the earliest deadline so far and looked at only when it fires, so that
 //! a deadline that is met costs nothing.
+use super::tls::TlsStream;
 use bytes::{Buf, BytesMut};
 use std::{
     cell::RefCell,
@@ -18,7 +19,6 @@ use tokio::{
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_rustls::server::TlsStream;
 use tokio_util::{io::poll_read_buf, sync::WaitForCancellationFutureOwned};
 
 /// Octets read at once.
@@ -34,7 +34,7 @@ thread_local! {
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(TlsStream),
     /// In the middle of a handshake that failed.
     Gone,
 }
@@ -153,16 +153,29 @@ impl Line {
         self.stream = stream;
     }
 
-    /// Says goodbye: TLS's close_notify and TCP's FIN. Errors no longer matter.
-    pub(super) async fn close(mut self, patience: Duration) {
+    /// Ends the connection. Where it is we who end it the client may still be sending, and closing
+    /// on unread octets would take our last reply away from it (a reset overtakes what is unread at
+    /// its side); so what it sends is dropped for a while first.
+    pub(super) async fn close(mut self, patience: Duration, it_is_we: bool) {
+        if !it_is_we && matches!(self.stream, Stream::Plain(_)) {
+            return;
+        }
+        let until = Instant::now() + patience;
         let mut deadline = None;
-        let _ = poll_fn(|cx| match Pin::new(&mut self.stream).poll_shutdown(cx) {
+        let said = poll_fn(|cx| match Pin::new(&mut self.stream).poll_shutdown(cx) {
             Poll::Pending => self.late(cx, &mut deadline, patience),
             ready => ready,
-        })
-        .await;
+        });
+        let mut left = if said.await.is_ok() && it_is_we { MOST_DROPPED } else { 0 };
+        while left > 0 {
+            let Ok(Read::Octets(octets)) = self.read(until, false).await else { break };
+            left = left.saturating_sub(octets.len());
+        }
     }
 }
+
+/// Octets of a client that is sent away which are read for politeness.
+const MOST_DROPPED: usize = 1 << 20;
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 //! TLS 1.2 and 1.3 only, which is all rustls has (RFC 8996).
 use super::settings::{CertificateFiles, ClientCertificate, Settings, TlsMode};
 use crate::message::TlsFacts;
-use crate::telemetry::Metrics;
+use crate::telemetry::{HandshakeResult, ListenerMetrics, Metrics};
 use rustls::{
     ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -13,9 +13,13 @@ use rustls::{
 };
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsAcceptor;
 use x509_parser::{
     extensions::GeneralName,
     prelude::{FromDer, X509Certificate},
@@ -168,6 +172,18 @@ impl ServerTls {
     }
 }
 
+/// The authorities of a PEM file.
+pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|e| wrong(path, e))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(path, "no certificate in it"));
+    }
+    Ok(roots)
+}
+
 /// The one cryptography provider.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
@@ -179,10 +195,7 @@ fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByN
         ClientCertificate::Off => builder.with_no_client_auth(),
         ClientCertificate::Request | ClientCertificate::Require => {
             let path = settings.tls.client_ca.as_deref().ok_or_else(|| TlsError::Verifier("no `tls.client_ca`".into()))?;
-            let mut roots = RootCertStore::empty();
-            for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|e| wrong(path, e))?;
-            }
+            let roots = read_roots(path)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = if how == ClientCertificate::Request { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().map_err(|e| TlsError::Verifier(e.to_string()))?)
@@ -198,8 +211,46 @@ fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByN
     Ok(Arc::new(config))
 }
 
+/// A client's connection under TLS.
+pub(super) type TlsStream = Box<tokio_rustls::server::TlsStream<TcpStream>>;
+
+/// Why there is no TLS with a client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    #[error("{0}")]
+    Failed(#[from] io::Error),
+    #[error("no handshake in time")]
+    TimedOut,
+}
+
+/// The handshake, counted.
+///
+/// # Errors
+/// Nothing more can be said on this connection.
+pub(super) async fn accept(
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+    patience: Duration,
+    metrics: &ListenerMetrics,
+) -> Result<(TlsStream, TlsFacts), HandshakeError> {
+    let error = match timeout(patience, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let facts = facts(stream.get_ref().1);
+            metrics.handshake(HandshakeResult::of(facts.version));
+            return Ok((Box::new(stream), facts));
+        }
+        Ok(Err(error)) => HandshakeError::Failed(error),
+        Err(_) => HandshakeError::TimedOut,
+    };
+    metrics.handshake(match error {
+        HandshakeError::Failed(_) => HandshakeResult::Failed,
+        HandshakeError::TimedOut => HandshakeResult::TimedOut,
+    });
+    Err(error)
+}
+
 /// What the log, `Received` and the upstream are told of a session's TLS.
-pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
+fn facts(connection: &ServerConnection) -> TlsFacts {
     let client_subject = connection.peer_certificates().and_then(|chain| {
         let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
         Some(certificate.subject().to_string().into())

@@ -13,17 +13,21 @@ use super::{
 use crate::journal;
 use crate::message::Client;
 use crate::smtp::{Offer, Refusal};
-use crate::telemetry::{ConnectionResult, HandshakeResult, ListenerMetrics};
+use crate::telemetry::{ConnectionResult, ListenerMetrics};
 use crate::upstream::Upstreams;
 use bytes::BytesMut;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     runtime,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// After a failed accept (no descriptors left, mostly) the loop waits a little, or it would spin.
@@ -40,6 +44,8 @@ pub(super) struct Worker {
     /// All sessions end.
     pub(super) cut: CancellationToken,
     pub(super) sessions: TaskTracker,
+    /// Its event loop, once it runs.
+    pub(super) event_loop: OnceLock<runtime::Handle>,
 }
 
 /// An accepted connection: what held when it came, for as long as it stays.
@@ -64,6 +70,7 @@ impl Accepted {
 /// Runs a worker on this thread until its gate has drained.
 pub(super) fn run(worker: &Arc<Worker>, sockets: Vec<(Arc<str>, std::net::TcpListener)>) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).thread_name("octroi-io").build()?;
+    let _ = worker.event_loop.set(runtime.handle().clone());
     runtime.block_on(async {
         for (name, socket) in sockets {
             match TcpListener::from_std(socket) {
@@ -130,33 +137,22 @@ async fn connection(worker: Arc<Worker>, name: Arc<str>, mut stream: TcpStream, 
         Err(refused) => return turn_away(&listener, stream, address, refused).await,
     };
     let mut client = Client { listener: Arc::clone(&name), address, local, tls: None, hello: None, account: None };
-    let implicit =
-        (listener.settings.tls == TlsMode::Implicit).then(|| generation.tls.config(listener.settings.client_certificate)).flatten();
-    let implicit = implicit.map(|config| (TlsAcceptor::from(Arc::clone(config)), timeouts.tls_handshake));
-    let must_encrypt = listener.settings.tls == TlsMode::Implicit;
     let mut record = journal::Session::open(&listener.journal, &Arc::new(client.clone()), std::time::Instant::now());
     let accepted = Accepted { generation: Arc::clone(&generation), listener, _place: place };
-    let stream = match implicit {
-        Some((acceptor, patience)) => match timeout(patience, Box::pin(acceptor.accept(stream))).await {
-            Ok(Ok(stream)) => {
-                let facts = tls::facts(stream.get_ref().1);
-                accepted.metrics().handshake(HandshakeResult::of(facts.version));
+    let stream = if accepted.listener.settings.tls == TlsMode::Implicit {
+        let Some(config) = generation.tls.config(accepted.listener.settings.client_certificate) else { return };
+        match Box::pin(tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, accepted.metrics())).await {
+            Ok((stream, facts)) => {
                 client.tls = Some(Arc::new(facts));
-                Stream::Tls(Box::new(stream))
+                Stream::Tls(stream)
             }
-            Ok(Err(error)) => {
-                accepted.metrics().handshake(HandshakeResult::Failed);
+            Err(error) => {
                 record.end(journal::End::HandshakeFailed);
                 return record.error(&error);
             }
-            Err(_) => {
-                accepted.metrics().handshake(HandshakeResult::TimedOut);
-                record.end(journal::End::HandshakeFailed);
-                return record.error(&"no handshake in time");
-            }
-        },
-        None if must_encrypt => return,
-        None => Stream::Plain(stream),
+        }
+    } else {
+        Stream::Plain(stream)
     };
     drop(generation);
     let client = Arc::new(client);

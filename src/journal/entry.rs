@@ -145,9 +145,9 @@ impl Entry {
         self.upstream = Some(Arc::clone(name));
     }
 
-    /// What it carries that no mail client sends; counted at once.
+    /// What it carries that no mail client sends; [`Session::violation`](super::Session::violation)
+    /// counts it.
     pub fn violation(&mut self, violation: Violation) {
-        self.journal.listener.violation(violation);
         self.violation = Some(violation);
     }
 

@@ -39,12 +39,6 @@ impl Journal {
         self.listener.connection(result);
         tracing::info!(id = NOQUEUE, listener, result = result.as_str(), "reject: CONNECT from {}: {why}", Bracketed(peer));
     }
-
-    /// What is counted for this listener as it happens and stands in no record.
-    #[must_use]
-    pub fn listener(&self) -> &ListenerMetrics {
-        &self.listener
-    }
 }
 
 /// Stands where the id of a message would, as in Postfix's log.

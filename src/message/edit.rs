@@ -209,6 +209,7 @@ fn write_field(name: &str, value: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{HeaderEnd, budget::Budget};
     use crate::smtp::Mail;
     use proptest::prelude::*;
 
@@ -340,7 +341,7 @@ mod tests {
                 prop_assert!(!line.contains(['\r', '\n', '\0']), "{edited:?}");
             }
             // And the splitter agrees that there is no end of the header section in it.
-            let mut end = super::super::HeaderEnd::new(10_000, &super::super::budget::Budget::new(10_000));
+            let mut end = HeaderEnd::new(10_000, &Budget::new(10_000));
             prop_assert!(end.push(&edited.clone().into()).unwrap().is_none());
         }
     }

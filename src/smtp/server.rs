@@ -461,10 +461,10 @@ impl Session {
             return None;
         };
         let mut line = self.input.split_to(lf + 1);
-        let whole = line.len() <= limit && !std::mem::take(&mut self.overlong);
+        let overlong = std::mem::take(&mut self.overlong) || line.len() > limit;
         let canonical = line.ends_with(b"\r\n");
         line.truncate(line.len() - 1 - usize::from(canonical));
-        if !whole {
+        if overlong {
             self.mistake(Offence::LineTooLong, &Refusal::permanent(0, "5.2", "line too long"));
             if in_auth {
                 self.state = State::Ready;

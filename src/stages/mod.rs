@@ -67,7 +67,11 @@ pub fn read(root: &mut Section<'_>, listeners: &[&str]) -> Vec<Configured> {
 
 fn read_one(section: &mut Section<'_>, listeners: &[&str]) -> Option<Configured> {
     let name = section.take_placed::<Box<str>>("name");
-    let timeout = section.take_placed("timeout").unwrap_or(Placed { value: TIMEOUT, span: section.span() });
+    if let Some(Placed { value, span }) = name.as_ref().filter(|name| !is_name(&name.value)) {
+        let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
+        section.complain_at(span.clone(), text);
+    }
+    let timeout = section.take_placed("timeout").unwrap_or_else(|| Placed { value: TIMEOUT, span: section.span() });
     if timeout.value.is_zero() {
         section.complain_at(timeout.span, format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
     }
@@ -82,15 +86,7 @@ fn read_one(section: &mut Section<'_>, listeners: &[&str]) -> Option<Configured>
         return None;
     };
     let stage = (kind.build)(section)?;
-    let name = match name {
-        Some(Placed { value, span }) if !is_name(&value) => {
-            let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
-            section.complain_at(span, text);
-            return None;
-        }
-        Some(Placed { value, .. }) => value,
-        None => kind.name.into(),
-    };
+    let name = name.map_or_else(|| kind.name.into(), |name| name.value);
     Some(Configured { name, kind: kind.name, stage, timeout: timeout.value, on_error, mode, listeners })
 }
 

@@ -77,7 +77,7 @@ fn common_settings_are_read_and_have_defaults() {
 fn every_mistake_of_every_stage_is_told() {
     let (_, found) = read(
         "[[stage]]\ntype = \"header\"\nanything = 1\n\
-         [[stage]]\nname = \"two words\"\ntype = \"headers\"\nadd = [\"X: y\"]\ntimeout = \"0s\"\nlisteners = [\"mx\", \"submision\"]\n\
+         [[stage]]\nname = \"two words\"\ntype = \"headers\"\nadd = [\"X\"]\ntimeout = \"0s\"\nlisteners = [\"mx\", \"submision\"]\n\
          [[stage]]\ntype = \"limits\"\nparts = 5\non_error = \"quarantine\"\n\
          [[stage]]\ntype = \"limits\"\nparts = 5\non_error = \"ignore\"\nmode = \"watch\"\n\
          [[stage]]\nname = \"x\"\n",
@@ -86,6 +86,7 @@ fn every_mistake_of_every_stage_is_told() {
     let expected = [
         ("\"header\"", "`stage.type`: there is no stage of type `header`; did you mean `headers`?"),
         ("\"two words\"", "`stage.name`: `two words` must be 1 to 64 letters, digits, `.`, `_` or `-`"),
+        ("\"X\"", "`stage.add`: `X` is no header field: write \"Name: value\""),
         ("\"0s\"", "`stage.timeout`: a stage that has no time can only fail"),
         ("\"submision\"", "`stage.listeners`: there is no listener `submision`; did you mean `submission`?"),
         ("\"quarantine\"", "`stage.on_error`: there is no quarantine in this version; \"tempfail\" makes the client keep the message"),

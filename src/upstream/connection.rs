@@ -25,6 +25,10 @@ pub(super) struct Connection {
     pub verified: bool,
     /// On whose behalf it speaks.
     pub identity: Identity,
+    /// It can never speak for another client.
+    pub bound: bool,
+    /// What the server offered at first; after XCLIENT it may offer less.
+    pub offered: Arc<Capabilities>,
     /// AUTH went through here: for its session only, and with the identity it has.
     pub authenticated: bool,
     /// A transaction is open, or was when its owner left.
@@ -55,9 +59,11 @@ impl Connection {
         server.busy.fetch_add(1, Ordering::Relaxed);
         Self {
             wire,
+            offered: Arc::clone(&capabilities),
             capabilities,
             verified,
             identity,
+            bound: false,
             authenticated: false,
             in_transaction: false,
             binary: false,
@@ -106,6 +112,14 @@ impl Connection {
             self.settle(false);
         }
         Ok(())
+    }
+
+    /// As [`reset`](Self::reset), as far as that can be done without waiting; the rest is done then.
+    pub(super) fn begin_reset(&mut self) {
+        if self.in_transaction && self.wire.try_reset() {
+            self.resets += 1;
+            self.settle(false);
+        }
     }
 
     /// Another transaction can go over it, as far as is known without asking.

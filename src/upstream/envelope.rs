@@ -115,6 +115,7 @@ impl Upstream {
             let started = Instant::now();
             let fault = match transaction.open(client, mail, recipients).await {
                 Ok(opened) => {
+                    transaction.bind(seat);
                     metrics.latency(Phase::Envelope, started.elapsed().as_secs_f64());
                     return Ok((transaction, opened));
                 }
@@ -148,9 +149,11 @@ impl Upstream {
 
     /// A connection that may speak for `client`, and where it belongs.
     async fn obtain(self: &Arc<Self>, seat: &Seat, client: &Client, fresh: bool) -> Result<(Connection, Home), Fault> {
-        let seated = seat.take(&self.target).filter(|_| !fresh);
-        if let Some(connection) = seated {
-            return Ok((connection, Home::Seat(seat.way_back())));
+        match seat.take(&self.target).filter(|_| !fresh) {
+            Some(connection) if may_serve(&connection, client) => return Ok((connection, Home::Seat(seat.way_back()))),
+            // The session is somebody else since it said EHLO again.
+            Some(connection) => connection.quit(),
+            None => {}
         }
         if seat.is_authenticated(&self.target) {
             // Another one would be a stranger to the MTA, and be refused for good.
@@ -178,17 +181,25 @@ impl Upstream {
     }
 }
 
+/// What the server behind `connection` is to be told of `client`; `None` where it takes us for the
+/// client, or knows already and for good.
+fn wanted(connection: &Connection, client: &Client) -> Option<Identity> {
+    match connection.target().identity {
+        // XCLIENT after AUTH may undo it.
+        _ if connection.authenticated => None,
+        IdentityMode::None => None,
+        IdentityMode::Xclient => Some(Identity::by_xclient(client, &connection.offered)),
+        IdentityMode::ProxyV2 => Some(Identity::by_hello(client)),
+    }
+}
+
+fn may_serve(connection: &Connection, client: &Client) -> bool {
+    !connection.bound || wanted(connection, client).is_none_or(|wanted| wanted == connection.identity)
+}
+
 /// Makes the server know who the client is, if it is to know and does not.
 pub(super) async fn introduce(connection: &mut Connection, client: &Client) -> Result<(), Fault> {
-    // XCLIENT after AUTH may undo it, and the server has been told before.
-    if connection.authenticated {
-        return Ok(());
-    }
-    let wanted = match connection.target().identity {
-        IdentityMode::None => return Ok(()),
-        IdentityMode::Xclient => Identity::by_xclient(client, &connection.capabilities),
-        IdentityMode::ProxyV2 => Identity::by_hello(client),
-    };
+    let Some(wanted) = wanted(connection, client) else { return Ok(()) };
     let patience = connection.target().timeouts.command;
     identity::assume(connection, wanted, patience).await
 }

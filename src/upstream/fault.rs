@@ -1,7 +1,7 @@
 //! What goes wrong with an upstream.
 use crate::smtp::{Refusal, Reply, client::Garbage};
 use crate::telemetry::UpstreamFault;
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, sync::Arc};
 
 /// Why a connection is of no use any more, or could not be had.
 #[derive(Debug)]
@@ -9,17 +9,19 @@ pub(super) struct Fault {
     pub kind: UpstreamFault,
     /// For the log; holds no secret.
     pub text: Cow<'static, str>,
+    /// The server that could not be connected to.
+    pub server: Option<Arc<str>>,
     /// It is no fault at all: the MTA refuses this client, in its own words.
     pub refusal: Option<Refusal>,
 }
 
 impl Fault {
     pub(super) fn new(kind: UpstreamFault, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, text: text.into(), refusal: None }
+        Self { kind, text: text.into(), server: None, refusal: None }
     }
     /// A refusal of the client behind, where a connection speaks for one client.
     pub(super) fn refused(refusal: Refusal) -> Self {
-        Self { kind: UpstreamFault::Shutdown, text: refusal.to_string().into(), refusal: Some(refusal) }
+        Self { kind: UpstreamFault::Shutdown, text: refusal.to_string().into(), server: None, refusal: Some(refusal) }
     }
     pub(super) fn closed() -> Self {
         Self::new(UpstreamFault::Closed, "closed the connection")

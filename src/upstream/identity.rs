@@ -3,6 +3,12 @@
 //! An MTA that trusts octroi's address would take mail for the whole world from it. So where
 //! `identity = "xclient"` is configured, a server that does not offer XCLIENT, or not its ADDR, is
 //! not used at all: the client is told "later", and the log says why.
+//!
+//! Postfix judges whether a connection may say XCLIENT by the client it has been told of last. So
+//! after the first it takes no other from us, unless that client's address is among its
+//! `smtpd_authorized_xclient_hosts` too: with `static:all`, on a service that nobody but octroi can
+//! connect to, one connection serves one client after the other. Otherwise the connection is
+//! *bound*: it stays with the session (as with a PROXY header) and ends with it.
 use super::{
     connection::Connection,
     dial::{self, Opening},
@@ -10,6 +16,7 @@ use super::{
 };
 use crate::message::Client;
 use crate::smtp::{Capabilities, Refusal};
+use crate::telemetry::UpstreamFault;
 use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
@@ -66,21 +73,17 @@ pub(super) async fn assume(connection: &mut Connection, wanted: Identity, patien
         return Ok(());
     }
     let ours = Arc::clone(&connection.target().hostname);
-    // Unknown until all of it has been answered.
-    connection.identity = Identity::default();
     let wire = &mut connection.wire;
-    let mut last = false;
-    let mut commands = wanted.commands.iter().peekable();
-    while let Some(command) = commands.next() {
-        wire.out().extend_from_slice(command.as_bytes());
-        wire.out().extend_from_slice(b"\r\n");
-        // The server begins anew after each, so only EHLO may stand behind, and only the last.
-        last = commands.peek().is_none() && connection.capabilities.pipelining;
-        if last {
-            dial::compose_hello(wire, wanted.hello(&ours));
+    // Until the server offers XCLIENT again, it is nobody else's connection.
+    connection.bound |= !wanted.commands.is_empty();
+    // One by one, whatever PIPELINING says: the server begins anew after each, and Postfix takes
+    // what stands behind one for improper pipelining.
+    for command in &wanted.commands {
+        let reply = wire.command(command, patience).await?;
+        if (500..510).contains(&reply.code()) {
+            // It does not understand what it has offered, which is no fault of the client.
+            return Err(Fault::new(UpstreamFault::Capability, format!("answers XCLIENT with {reply}")));
         }
-        wire.send(if last { 2 } else { 1 }, patience).await?;
-        let reply = wire.reply(patience).await?;
         if let Some(refusal) = Refusal::from_reply(reply.clone()) {
             return Err(Fault::refused(refusal));
         }
@@ -88,15 +91,16 @@ pub(super) async fn assume(connection: &mut Connection, wanted: Identity, patien
             return Err(Fault::unexpected("XCLIENT", &reply));
         }
     }
-    if !last {
-        dial::compose_hello(wire, wanted.hello(&ours));
-        wire.send(1, patience).await?;
-    }
+    dial::compose_hello(wire, wanted.hello(&ours));
+    wire.send(1, patience).await?;
     let reply = wire.reply(patience).await?;
     if let Some(refusal) = Refusal::from_reply(reply.clone()) {
         return Err(Fault::refused(refusal));
     }
     connection.capabilities = Arc::new(Capabilities::from_reply(&reply));
+    if connection.bound && offers_xclient(&connection.capabilities) {
+        connection.bound = false;
+    }
     connection.identity = wanted;
     Ok(())
 }

@@ -158,7 +158,7 @@ impl Target {
     fn error(&self, server: Option<&health::Server>, fault: Fault) -> UpstreamError {
         UpstreamError {
             upstream: Arc::clone(&self.name),
-            server: server.map_or_else(Arc::default, |server| Arc::clone(&server.name)),
+            server: server.map(|server| Arc::clone(&server.name)).or(fault.server).unwrap_or_default(),
             text: fault.text.into_owned(),
             session_over: false,
         }

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, TryAcquireError, oneshot},
     time::{Instant, timeout},
 };
@@ -212,6 +213,7 @@ impl Pool {
                 Err(back) => connection = back,
             }
         }
+        let Ok(runtime) = Handle::try_current() else { return };
         connection.set_idle(true);
         let unreaped = {
             let mut inner = self.lock();
@@ -219,7 +221,7 @@ impl Pool {
             !std::mem::replace(&mut inner.reaped, true)
         };
         if unreaped {
-            tokio::spawn(reap(Arc::downgrade(self), Arc::clone(&self.target)));
+            runtime.spawn(reap(Arc::downgrade(self), Arc::clone(&self.target)));
         }
         // Looked at after it was put there: whoever counted himself before that has not seen it.
         if self.target.waiting.load(Ordering::SeqCst) > 0 {
@@ -229,7 +231,7 @@ impl Pool {
 
     /// Takes a connection back in the middle of a transaction, in a task of its own.
     pub(super) fn put_unfinished(self: &Arc<Self>, mut connection: Connection) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
         let pool = Arc::clone(self);
         runtime.spawn(async move {
             match timeout(RESET.min(pool.target.timeouts.command), connection.reset(RESET)).await {

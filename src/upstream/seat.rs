@@ -6,8 +6,8 @@ use std::{
 };
 
 /// Where a connection that must not be shared sits between two transactions of its session: one
-/// that AUTH went through, or that began with a PROXY header naming this client. Closed when
-/// dropped. Empty for as long as the pool serves.
+/// that AUTH went through, or on which the server has been told who this client is and cannot be
+/// told of another (by a PROXY header, or by XCLIENT to most servers). Closed when dropped. Empty for as long as the pool serves.
 #[derive(Debug, Default)]
 pub struct Seat(Arc<Inner>);
 
@@ -35,7 +35,8 @@ impl Seat {
         self.0.authenticated.as_ref().is_some_and(|authenticated| Arc::ptr_eq(authenticated, target))
     }
 
-    /// The session's connection to `target`, if it still stands. A transaction may be open on it.
+    /// The session's connection to `target`, if it still stands. Replies may be
+    /// owed on it, or a transaction still open.
     pub(super) fn take(&self, target: &Arc<Target>) -> Option<Connection> {
         let mut connection = {
             let mut connections = self.0.lock();
@@ -54,10 +55,13 @@ impl Seat {
 }
 
 impl WayBack {
-    /// Sits down again, to be reset when it is next used; closed if the session is over.
+    /// Sits down again; closed if the session is over.
     pub(super) fn put(&self, mut connection: Connection) {
         match self.0.upgrade() {
             Some(seat) => {
+                // At once, since an open transaction costs the MTA a process and a file; but here,
+                // not in a task, so that the session's next transaction finds its connection.
+                connection.begin_reset();
                 connection.set_idle(true);
                 seat.lock().push(connection);
             }

@@ -16,7 +16,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     pub identity: IdentityMode,
     /// Connections open at once, over all workers; a transaction waits for one, up to
-    /// `timeouts.upstream_connect`.
+    /// `timeouts.upstream_connect`. A session that has authenticated itself, or whose client the
+    /// server has been told of for good, holds one to its end.
     pub connections: u32,
     /// How long a connection may stand unused. Below the 300 s of Postfix's `smtpd_timeout`, so that it
     /// is we who end it.
@@ -48,7 +49,8 @@ pub enum IdentityMode {
     /// It does not: it sees octroi.
     #[default]
     None,
-    /// Postfix's XCLIENT, before a transaction of another client than the connection's last.
+    /// Postfix's XCLIENT, before a transaction of another client than the connection's last; on a
+    /// connection of the session's own where the server takes no second one.
     Xclient,
     /// A PROXY v2 header, on a connection of the session's own.
     ProxyV2,
@@ -173,7 +175,7 @@ pub fn read(root: &mut Section<'_>) -> (Vec<Settings>, Vec<Route>) {
 }
 
 fn upstream(name: &str, mut section: Section<'_>) -> Option<Settings> {
-    let servers = section.require::<Vec<Endpoint>>("addresses");
+    let servers = section.require_list::<Endpoint>("addresses");
     if servers.as_ref().is_some_and(|servers| servers.is_empty() || servers.len() > SERVERS) {
         section.complain(format!("`{}`: name at least one server, and at most {SERVERS}", section.path("addresses")));
     }
@@ -234,7 +236,7 @@ fn tls(section: &mut Section<'_>) -> Option<Tls> {
 }
 
 fn route(mut section: Section<'_>, known: &[Box<str>]) -> Option<Route> {
-    let domains = section.require::<Vec<Pattern>>("domains");
+    let domains = section.require_list::<Pattern>("domains");
     let upstream = match section.take_placed::<Box<str>>("upstream") {
         Some(Placed { value, span }) if !known.contains(&value) => {
             let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();

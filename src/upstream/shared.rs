@@ -179,7 +179,7 @@ impl Target {
                 let place = Place { target: Arc::clone(self), server: Arc::clone(server), permit };
                 Ok(Connection::new(wire, capabilities, verified, identity, place))
             }
-            Err(fault) => Err((fault, permit)),
+            Err(fault) => Err((Fault { server: Some(Arc::clone(&server.name)), ..fault }, permit)),
         }
     }
 

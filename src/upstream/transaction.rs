@@ -1,6 +1,6 @@
 //! One transaction on one connection; delivering uses it up, dropping it resets it.
 use super::{
-    Answer, UpstreamError,
+    Answer, Seat, UpstreamError,
     connection::Connection,
     envelope::{answer, not_now, wants_dsn},
     fault::Fault,
@@ -53,6 +53,7 @@ impl Home {
     /// Takes a connection back that waits for MAIL, or that was left in the middle of something.
     pub(super) fn put(self, connection: Connection) {
         match self {
+            Self::Pool(_) if connection.bound => connection.quit(),
             Self::Pool(pool) if connection.is_reusable() || connection.wire.is_torn() => pool.put(connection),
             Self::Pool(pool) => pool.put_unfinished(connection),
             Self::Seat(seat) => seat.put(connection),
@@ -70,6 +71,14 @@ impl Transaction {
     }
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.held.as_mut().map(|(connection, _)| connection)
+    }
+    /// A connection that turned out to be of use to this session only is the session's from now on.
+    pub(super) fn bind(&mut self, seat: &Seat) {
+        if let Some((connection, home @ Home::Pool(_))) = &mut self.held
+            && connection.bound
+        {
+            *home = Home::Seat(seat.way_back());
+        }
     }
     pub(super) fn take(&mut self) -> Option<(Connection, Home)> {
         self.held.take()

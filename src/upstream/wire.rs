@@ -176,6 +176,10 @@ impl Wire {
     /// # Errors
     /// As [`send`](Self::send); a reply that is no refusal has no place here either.
     pub(super) async fn send_body(&mut self, pieces: &mut Pieces, patience: Duration) -> Result<Option<Refusal>, Fault> {
+        if !pieces.has_remaining() {
+            // All of it is out, and what the server says now is its answer.
+            return Ok(None);
+        }
         let heard = match poll_fn(|cx| Poll::Ready(self.poll_fill(cx))).await {
             Poll::Ready(filled) => filled.map(|()| true),
             Poll::Pending if !self.replies.is_empty() => Ok(true),
@@ -255,6 +259,20 @@ impl Wire {
             Ok(_) => Poll::Ready(Ok(())),
             Err(e) => Poll::Ready(Err(e.into())),
         }
+    }
+
+    /// Sends RSET if that can be done at once; whether it did. The reply is owed then.
+    pub(super) fn try_reset(&mut self) -> bool {
+        const RSET: &[u8] = b"RSET\r\n";
+        if self.torn {
+            return false;
+        }
+        let written = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), RSET);
+        let sent = matches!(written, Poll::Ready(Ok(octets)) if octets == RSET.len());
+        // Part of it, or an error, and nobody knows what the server will read.
+        self.torn = !sent && !written.is_pending();
+        self.owed += usize::from(sent);
+        sent
     }
 
     /// Says QUIT if that can be done at once, and closes. Nobody waits for the 221.

@@ -4,7 +4,7 @@
 //! home. Each module reads its own [`Section`], and what a section was not asked for is an unknown
 //! key, answered with the nearest known one.
 use super::{ByteSize, parse_duration};
-use std::{cell::RefCell, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -18,20 +18,32 @@ pub struct Problem {
     pub text: String,
 }
 
-/// All mistakes found so far; clones share.
+/// All mistakes found so far, and all keys that were asked for; clones share.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Rc<RefCell<Vec<Problem>>>);
+pub struct Problems(Rc<RefCell<Findings>>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    asked: BTreeSet<String>,
+}
 
 impl Problems {
     pub fn add(&self, span: Range<usize>, text: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, text: text.into() });
+        self.0.borrow_mut().problems.push(Problem { span, text: text.into() });
     }
     /// In the order of the text.
     #[must_use]
     pub fn take(&self) -> Vec<Problem> {
-        let mut all = std::mem::take(&mut *self.0.borrow_mut());
+        let mut all = std::mem::take(&mut self.0.borrow_mut().problems);
         all.sort_by_key(|problem| problem.span.start);
         all
+    }
+    /// The full names of all keys that have been asked for, whether they were there or not: all that
+    /// there are, for the test that the reference has them.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.0.borrow().asked.clone()
     }
 }
 
@@ -72,6 +84,7 @@ impl<'a> Section<'a> {
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
+            self.problems.0.borrow_mut().asked.insert(self.path(key));
         }
         let value = self.table?.get(key)?;
         Some((value.get_ref(), value.span()))
@@ -113,6 +126,35 @@ impl<'a> Section<'a> {
         self.take_placed(key)
     }
 
+    /// The list `key`, of which every wrong item is a mistake with a place of its own; `None` where
+    /// it is absent, or wrong and reported.
+    pub fn take_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let path = self.path(key);
+        let (value, span) = self.get(key)?;
+        let Some(array) = value.as_array() else {
+            self.problems.add(span, format!("`{path}`: expected {}", Vec::<T>::EXPECTED));
+            return None;
+        };
+        let read = |item: &Spanned<DeValue<'_>>| {
+            let told = |why: Option<String>| {
+                let why = why.unwrap_or_else(|| format!("expected a list of which each is {}", T::EXPECTED));
+                self.problems.add(item.span(), format!("`{path}`: {why}"));
+            };
+            T::read(item.get_ref()).map_err(told).ok()
+        };
+        // Each is read before any is missed, so that all mistakes are told.
+        let items: Vec<_> = array.iter().map(read).collect();
+        items.into_iter().collect()
+    }
+
+    /// As [`take_list`](Self::take_list); its absence is a mistake.
+    pub fn require_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        if self.get(key).is_none() {
+            self.complain(format!("`{}` is missing: expected {}", self.path(key), Vec::<T>::EXPECTED));
+        }
+        self.take_list(key)
+    }
+
     /// One of a closed set of words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], default: T) -> T {
         let Some(Placed { value, span }) = self.take_placed::<String>(key) else { return default };
@@ -141,6 +183,12 @@ impl<'a> Section<'a> {
     /// Whether `key` is there at all.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Where `key` stands, if it is there; without it becoming a known key.
+    #[must_use]
+    pub fn find_unknown(&self, key: &str) -> Option<Range<usize>> {
+        self.table?.get_key_value(key).map(|(key, _)| key.span())
     }
 
     /// Whether `key` is a list, `[[key]]` included.
@@ -398,6 +446,17 @@ mod tests {
         assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
         assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
         assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn every_wrong_item_of_a_list_is_told() {
+        let found = read("sizes = [\"1B\", \"2\", 3]\nmore = 1\n", |root| {
+            assert_eq!(root.take_list::<ByteSize>("sizes"), None);
+            assert_eq!(root.take_list::<ByteSize>("more"), None);
+            assert_eq!(root.take_list::<ByteSize>("absent"), None);
+        });
+        assert_eq!(found.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["\"2\"", "3", "1"]);
+        read("sizes = [\"1B\", \"2B\"]", |root| assert_eq!(root.take_list("sizes"), Some(vec![ByteSize(1), ByteSize(2)])));
     }
 
     #[test]

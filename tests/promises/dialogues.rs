@@ -26,7 +26,7 @@ fn octets(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(rest[..at].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         let (escape, after) = rest[at + 1..].split_at(1);
         rest = after;
         match escape {

@@ -10,6 +10,7 @@
 )]
 
 mod bounded;
+mod commands;
 mod configurations;
 mod custody;
 mod dialogues;

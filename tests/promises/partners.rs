@@ -5,6 +5,7 @@ use crate::support::{Client, Gate, Mta, Setup, client::message, exim::Exim, gate
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 const XCLIENT: &str = "smtpd_authorized_xclient_hosts = 127.0.0.0/8";
@@ -37,7 +38,7 @@ fn swaks_over_starttls_lands_in_postfix_with_the_true_client() {
 
     // Postfix's own queue id is what the client saw.
     let id = queue_id(&said.text);
-    assert!(postfix.log().contains(&format!("{id}: client=unknown[{client}]")), "{}", postfix.log());
+    wait::until("the log of Postfix", || postfix.log().contains(&format!("{id}: client=unknown[{client}]")).then_some(()));
     let landed = String::from_utf8(postfix.wait_for("through the gate")).unwrap();
     assert!(landed.contains(&format!("Received: from client.example.net (unknown [{client}])")), "{landed}");
     assert!(landed.contains(&format!("id {id}")), "{landed}");
@@ -194,12 +195,18 @@ fn a_proxy_header_is_believed_from_whom_it_is_expected() {
         ("v2-four", v2(0x11, &v4_addresses), "[192.0.2.7]"),
         ("v2-six", v2(0x21, &v6_addresses), "[IPv6:2001:db8::7]"),
     ] {
+        // Postfix takes no IPv6 address on a machine without IPv6.
+        if seen.contains("IPv6") && !std::path::Path::new("/proc/net/if_inet6").exists() {
+            continue;
+        }
         // Whole, and octet by octet; what follows at once is the client's.
         for slowly in [false, true] {
             let mut client = Client::connect(gate.address("lb"));
             if slowly {
+                // It may be looked at without being taken, so there is no telling when it was read.
                 for octet in &header {
-                    client.send([*octet]).settle();
+                    client.send([*octet]);
+                    wait::pause(Duration::from_millis(2));
                 }
             } else {
                 client.send(&header);

@@ -180,8 +180,8 @@ import os, socket, sys
 listener = socket.socket()
 listener.bind((sys.argv[1], int(sys.argv[2])))
 listener.listen(128)
-os.dup2(listener.fileno(), 3, inheritable=True)
-if listener.fileno() != 3: listener.close()
+if listener.fileno() == 3: os.set_inheritable(3, True)
+else: os.dup2(listener.fileno(), 3, inheritable=True)
 environment = dict(os.environ, LISTEN_FDS='1', LISTEN_FDNAMES='smtp', LISTEN_PID=str(os.getpid()))
 os.execve(sys.argv[3], sys.argv[3:], environment)
 ";
@@ -228,6 +228,10 @@ fn alive_is_not_ready() {
     assert_eq!(gate.http("/nowhere").0, 404);
     mta.stop();
     mta.close_all();
+    // The first message that finds nobody there tells it; else it is found within half a minute.
+    let mut client = Client::greeted(gate.mx());
+    client.ask("MAIL FROM:<a@example.net>").must(250);
+    assert!(client.ask("RCPT TO:<b@example.org>").is_temporary());
     gate.wait_for_health("/readyz", 503);
     assert_eq!(gate.http("/healthz").0, 200);
     mta.restart();
@@ -295,7 +299,7 @@ fn what_is_refused_before_data_is_in_the_log_as_postfix_has_it() {
 #[test]
 fn check_prints_the_chain_or_every_mistake() {
     let mta = Mta::start();
-    let stages = "[[stage]]\nname = \"tidy\"\ntype = \"headers\"\n\n[[stage]]\nname = \"bounds\"\ntype = \"limits\"";
+    let stages = "[[stage]]\nname = \"tidy\"\ntype = \"headers\"\ndelete = [\"X-Secret\"]\n\n[[stage]]\nname = \"bounds\"\ntype = \"limits\"\nparts = 100";
     let gate = Setup::before(mta.address()).mx().and(stages).prepare();
     let check = |config: &Path| {
         let mut command = Command::new(Gate::binary());

@@ -49,7 +49,7 @@ fn every_look_alike_at_every_cut_is_refused_in_data() {
         let content = format!("Subject: one\r\n\r\nbody{look_alike}{SMUGGLED}.\r\n").into_bytes();
         let start = "Subject: one\r\n\r\nbody".len();
         // Before the sequence, inside it everywhere, and in the command behind it.
-        for cut in start - 1..=start + look_alike.len() + 1 {
+        for cut in start..=start + look_alike.len() + 1 {
             client.begin_data("a@example.net", &["b@example.org"]);
             send_cut(&mut client, &content, cut);
             refused_and_in_step(&mut client, &mta, &format!("{look_alike:?} cut at {}", cut - start));

@@ -40,7 +40,7 @@ impl Postfix {
         let main = format!(
             "compatibility_level = 3.6\nmyhostname = postfix.test\nmydestination =\nmynetworks = 127.0.0.0/8\n\
              queue_directory = {at}/spool\ndata_directory = {at}/data\nmaillog_file = {at}/maillog\nmaillog_file_prefixes = {at}\n\
-             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nsmtputf8_enable = yes\nalias_maps =\nalias_database =\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = all\nsmtputf8_enable = yes\nalias_maps =\nalias_database =\n\
              virtual_mailbox_domains = example.org\nvirtual_mailbox_base = {at}/mail\nvirtual_mailbox_maps = regexp:{at}/etc/mailboxes\n\
              virtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 100\nvirtual_mailbox_limit = 0\nmessage_size_limit = 60000000\n\
              smtpd_recipient_restrictions = check_recipient_access regexp:{at}/etc/access, permit_mynetworks, permit_auth_destination, reject\n\

@@ -165,14 +165,11 @@ impl Wire {
         };
         let (here, there) = (place(self.local), place(self.peer));
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        table.lines().skip(1).all(|line| {
-            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        // There may be thousands of lines; two of them are about this connection.
+        table.lines().filter(|line| line.contains(&here) && line.contains(&there)).all(|line| {
             // sl local rem st tx_queue:rx_queue: ours has nothing unacknowledged, theirs nothing unread.
-            match (fields[1] == here && fields[2] == there, fields[1] == there && fields[2] == here) {
-                (true, _) => fields[4].starts_with("00000000:"),
-                (_, true) => fields[4].ends_with(":00000000"),
-                _ => true,
-            }
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            if fields[1] == here { fields[4].starts_with("00000000:") } else { fields[4].ends_with(":00000000") }
         })
     }
 }

@@ -36,10 +36,16 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
     let names = if arguments.names.is_empty() { default_names() } else { arguments.names.clone() };
     let Files { authority, certificate, private_key } = make(&arguments.directory, &names, arguments.force)?;
     out.line(format_args!("Made a certificate for {}, good for a year:\n", names.join(", ")));
-    out.line(format_args!("  {}  the certificate and its chain", certificate.display()));
-    out.line(format_args!("  {}  its private key", private_key.display()));
-    out.line(format_args!("  {}  the authority, for clients that are to trust it\n", authority.display()));
-    out.line("In the configuration:\n\n  [tls]");
+    let rows = [
+        (&certificate, "the certificate and its chain"),
+        (&private_key, "its private key"),
+        (&authority, "the authority, for clients that are to trust it"),
+    ];
+    let width = rows.iter().map(|(file, _)| file.display().to_string().chars().count()).max().unwrap_or_default();
+    for (file, what) in rows {
+        out.line(format_args!("  {:<width$}  {what}", file.display().to_string()));
+    }
+    out.line("\nIn the configuration:\n\n  [tls]");
     out.line(format_args!("  certificate = \"{}\"", certificate.display()));
     out.line(format_args!("  private_key = \"{}\"", private_key.display()));
     Ok(ExitCode::SUCCESS)

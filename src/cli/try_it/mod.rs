@@ -74,6 +74,10 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if tried.is_err() {
+        // What is wrong stands in the log.
+        folder.keep();
+    }
     tried
 }
 
@@ -99,6 +103,12 @@ impl Folder {
         match self {
             Self::Temporary(directory) => directory.path(),
             Self::Kept(path) => path,
+        }
+    }
+
+    fn keep(self) {
+        if let Self::Temporary(directory) = self {
+            let _ = directory.keep();
         }
     }
 

@@ -3,8 +3,6 @@
 /// One message, and what should become of it.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// In a word, for its subject and Message-ID.
-    pub(super) name: &'static str,
     /// What is special about it, in at most 45 characters.
     pub(super) what: &'static str,
     /// Behind the reverse-path of MAIL.
@@ -45,23 +43,21 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
         )
     };
     let data = |name: &str, rest: &str| Transfer::Data(format!("{}{rest}\r\n.\r\n", header(name)).into_bytes());
-    let sample = |name, what, transfer, expected| Sample { name, what, parameters: "", transfer, expected };
+    let sample = |what, transfer, expected| Sample { what, parameters: "", transfer, expected };
     vec![
-        sample("clean", "a plain message", data("clean", "\r\nHello Bob,\r\n\r\nall is well.\r\n"), Expected::Delivered),
-        sample("multipart", "text, HTML and an attachment", data("multipart", &multipart(2)), Expected::Delivered),
+        sample("a plain message", data("clean", "\r\nHello Bob,\r\n\r\nall is well.\r\n"), Expected::Delivered),
+        sample("text, HTML and an attachment", data("multipart", &multipart(2)), Expected::Delivered),
         Sample {
             parameters: " BODY=8BITMIME SMTPUTF8",
             ..sample(
-                "eight-bit",
                 "8-bit text and SMTPUTF8",
                 data("eight-bit", "Content-Type: text/plain; charset=utf-8\r\n\r\nGrüße aus Köln, 你好.\r\n"),
                 Expected::Delivered,
             )
         },
-        sample("bdat", "in three chunks, with BDAT", chunks(&header("bdat")), Expected::Delivered),
+        sample("in three chunks, with BDAT", chunks(&header("bdat")), Expected::Delivered),
         sample(
-            "spoofed",
-            "forges results in our name",
+            "forges results in our name; they are cut out",
             Transfer::Data(
                 format!(
                     "Authentication-Results: {hostname}; dmarc=pass header.from=bank.example\r\n\
@@ -72,9 +68,8 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
             ),
             Expected::DeliveredWithout("authentication-results:"),
         ),
-        sample("parts", "as many parts as a bomb has", data("parts", &multipart(PARTS + 10)), Expected::Refused),
+        sample("as many parts as a bomb has", data("parts", &multipart(PARTS + 10)), Expected::Refused),
         sample(
-            "smuggled",
             "a second message smuggled in (LF . LF)",
             Transfer::Data(
                 format!(
@@ -85,10 +80,7 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
             ),
             Expected::Refused,
         ),
-        Sample {
-            parameters: " SIZE=2000000",
-            ..sample("oversize", "says beforehand that it is too big", data("oversize", "\r\n"), Expected::Refused)
-        },
+        Sample { parameters: " SIZE=2000000", ..sample("says beforehand that it is too big", data("oversize", "\r\n"), Expected::Refused) },
     ]
 }
 
@@ -114,7 +106,7 @@ mod tests {
         let samples = samples("gate.example.org", "a@example.org", "b@example.com");
         for sample in &samples {
             assert!(sample.what.chars().count() <= 45, "{}", sample.what);
-            assert_eq!(samples.iter().filter(|other| other.name == sample.name).count(), 1);
+            assert_eq!(samples.iter().filter(|other| other.what == sample.what).count(), 1);
         }
     }
 }

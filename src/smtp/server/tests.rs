@@ -255,6 +255,15 @@ fn an_overlong_line_costs_nothing_and_is_answered_at_its_end() {
     assert_eq!(codes(&driver.outcome), ["220", "500", "250"]);
 }
 
+/// The piece that brings the end of the line is too long by itself as well.
+#[test]
+fn an_overlong_line_is_answered_once_however_it_is_cut() {
+    let mut driver = Driver::new(false);
+    driver.feed(&vec![b'x'; COMMAND_LINE + 1]);
+    driver.feed(&[&vec![b'x'; COMMAND_LINE + 1][..], b"\r\nNOOP\r\n"].concat());
+    assert_eq!(codes(&driver.outcome), ["220", "500", "250"]);
+}
+
 #[test]
 fn too_many_errors_end_the_session() {
     let outcome = play(&["X\r\n", "Y\r\n", "Z\r\n", "X\r\n", "Y\r\n", "NOOP\r\n"]);

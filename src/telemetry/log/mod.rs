@@ -63,8 +63,10 @@ impl Settings {
     }
 }
 
-/// How long the end of the process, or of a thread that panics, waits for a reader of the log.
+/// How long the end of the process waits for a reader of the log.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a thread that panics waits; most panics are caught, and other sessions wait with it.
+const PATIENCE_IN_PANIC: Duration = Duration::from_millis(50);
 
 /// The running log; dropping it writes out what is buffered.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ fn log_panics(sink: Arc<Sink>) {
         let place = panic.location().map(ToString::to_string);
         let thread = std::thread::current();
         tracing::error!(place, thread = thread.name(), "panic: {text}");
-        sink.flush(PATIENCE);
+        sink.flush(PATIENCE_IN_PANIC);
     }));
 }
 
@@ -114,7 +116,5 @@ fn log_panics(sink: Arc<Sink>) {
 fn under_journald() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
-    stream
-        .split_once(':')
-        .is_some_and(|(device, inode)| device.parse() == Ok(u64::from(stat.st_dev)) && inode.parse() == Ok(u64::from(stat.st_ino)))
+    stream.split_once(':').is_some_and(|(device, inode)| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
 }

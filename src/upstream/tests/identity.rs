@@ -45,17 +45,41 @@ async fn a_server_that_does_not_offer_xclient_gets_no_mail() {
 
 #[tokio::test]
 async fn a_client_that_the_mta_refuses_is_refused_and_the_next_is_not() {
-    for refuses in [
-        "C: XCLIENT*\nC: EHLO*\nS: 550 5.7.1 listed\nS: 250-mx\nS: 250-PIPELINING\nS: 250-XCLIENT ADDR\nS: 250 CHUNKING\n",
-        "C: XCLIENT*\nC: EHLO*\nS: 220 mx\nS: 550 5.7.1 listed\n",
-    ] {
-        let mta = Mta::start(&[&[XCLIENT, refuses, "C: XCLIENT*\n", AGAIN, ENVELOPE, ACCEPTED]]).await;
+    for refuses in ["C: XCLIENT*\nS: 550 5.7.1 listed\n", "C: XCLIENT*\nS: 220 mx\nC: EHLO*\nS: 550 5.7.1 listed\n"] {
+        let mta = Mta::start(&[&[XCLIENT, refuses, "C: QUIT\n"], &[XCLIENT, "C: XCLIENT*\n", AGAIN, ENVELOPE, ACCEPTED]]).await;
         let gate = gate(&mta, IdentityMode::Xclient);
         assert_eq!(no(gate.begin(&["r@example.com"]).await), "550 5.7.1 listed");
-        gate.until_idle(1).await;
+        assert_eq!((gate.idle(), gate.faults("shutdown")), (0, 0), "whom the server takes it for now is not known");
         yes(gate.send(MESSAGE).await);
-        mta.finished(1).await;
+        mta.finished(2).await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_understand_its_own_offer_refuses_nobody() {
+    let mta = Mta::start(&[&[XCLIENT, "C: XCLIENT*\nS: 501 5.5.4 Bad ADDR syntax\n"]]).await;
+    let gate = gate(&mta, IdentityMode::Xclient);
+    let error = gate.begin(&["r@example.com"]).await.unwrap_err();
+    assert_eq!((error.refusal().reply().code(), gate.faults("capability")), (451, 1));
+}
+
+/// As Postfix does for a client that is not itself in `smtpd_authorized_xclient_hosts`.
+#[tokio::test]
+async fn where_the_server_takes_no_second_xclient_the_connection_is_the_sessions() {
+    let bound = "S: 220 mx.test\nC: EHLO client.example\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
+    let other = "S: 220 mx.test\nC: EHLO other.example\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
+    let own = [XCLIENT, "C: XCLIENT*\n", bound, ENVELOPE, ACCEPTED, ENVELOPE, ACCEPTED, "C: QUIT\n"];
+    let mta = Mta::start(&[&own, &[XCLIENT, "C: XCLIENT*\n", other, ENVELOPE, ACCEPTED, "C: QUIT\n"]]).await;
+    let mut gate = gate(&mta, IdentityMode::Xclient);
+    yes(gate.send(MESSAGE).await);
+    yes(gate.send(MESSAGE).await);
+    assert_eq!((gate.idle(), gate.reused(), gate.open_connections()), (0, 1, (0, 1)), "not in the pool");
+    // The same session under another name.
+    gate.client = Arc::new(Client { hello: Some((Domain::parse("other.example").unwrap(), true)), ..Client::clone(&gate.client) });
+    yes(gate.send(MESSAGE).await);
+    mta.finished(1).await;
+    gate.seat = Seat::default();
+    mta.finished(2).await;
 }
 
 #[tokio::test]

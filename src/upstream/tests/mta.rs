@@ -14,6 +14,7 @@
 //!
 //! Lines of `S:` that follow each other go out in one write.
 use crate::upstream::Endpoint;
+use rustls::HandshakeKind;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -39,6 +40,8 @@ struct Log {
     kept: Mutex<Vec<Vec<u8>>>,
     /// What was not as in the script.
     wrong: Mutex<Vec<String>>,
+    /// Handshakes that resumed a session.
+    resumed: Mutex<usize>,
     /// Scripts that ran to their end.
     done: Mutex<usize>,
     go_on: Notify,
@@ -71,6 +74,9 @@ impl Mta {
 
     pub(super) fn kept(&self) -> Vec<Vec<u8>> {
         self.log.kept.lock().unwrap().clone()
+    }
+    pub(super) fn resumed(&self) -> usize {
+        *self.log.resumed.lock().unwrap()
     }
     pub(super) fn done(&self) -> usize {
         *self.log.done.lock().unwrap()
@@ -159,7 +165,10 @@ impl Peer {
                     "TLS" => {
                         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
                         let handshake = tls.as_ref().unwrap().accept(stream).await;
-                        self.stream = Box::new(handshake.map_err(|e| format!("handshake: {e}"))?);
+                        let stream = handshake.map_err(|e| format!("handshake: {e}"))?;
+                        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                        *log.resumed.lock().unwrap() += usize::from(resumed);
+                        self.stream = Box::new(stream);
                     }
                     "HANG" => std::future::pending().await,
                     "WAIT" => log.go_on.notified().await,

@@ -59,7 +59,7 @@ upstream = "other"
     let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(
         places,
-        ["", r#"["127.0.0.1", "x:25"]"#, "adresses", r#""may""#, r#""/ca.pem""#, "0", r#"["a@b"]"#, r#""nowhere""#, "[[route]]"],
+        ["", r#""127.0.0.1""#, "adresses", r#""may""#, r#""/ca.pem""#, "0", r#""a@b""#, r#""nowhere""#, "[[route]]"],
         "{found:#?}"
     );
     assert!(found[0].1.contains("[upstream.default]"), "{}", found[0].1);

@@ -122,6 +122,19 @@ async fn a_handshake_that_hangs_ends() {
 }
 
 #[tokio::test]
+async fn the_next_connection_resumes_the_session() {
+    let (acceptor, roots) = certificate();
+    let mta = Mta::start_tls(&[&[STARTTLS, ENVELOPE, ACCEPTED], &[STARTTLS, ENVELOPE, ACCEPTED]], Some(acceptor)).await;
+    let gate = gate(&mta, Tls::required(roots, named("mx.test")).unwrap());
+    yes(gate.send(MESSAGE).await);
+    mta.finished(1).await;
+    tokio::time::sleep(SHORT).await;
+    yes(gate.send(MESSAGE).await);
+    mta.finished(2).await;
+    assert_eq!(mta.resumed(), 1);
+}
+
+#[tokio::test]
 async fn a_large_message_goes_through_tls() {
     let (acceptor, _) = certificate();
     let mta = Mta::start_tls(&[&[STARTTLS, ENVELOPE, ACCEPTED]], Some(acceptor)).await;

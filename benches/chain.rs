@@ -1,0 +1,115 @@
+//! What the chain itself costs a message, when its stages do nothing, and what a message costs the
+//! spool.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
+use async_trait::async_trait;
+use bytes::Bytes;
+use divan::{Bencher, counter::BytesCount};
+use octroi::{
+    chain::{Chain, Configured, Inspection, Inspections, Mode, OnError, Question, Stage, StageError, Wants},
+    message::{Client, Content, Envelope, HeaderBlock, HeaderEnd, Message, Spool, budget::Budget, spool::Settings},
+    smtp::{Address, Mail, Recipient, ReversePath},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Runtime;
+
+fn main() {
+    divan::main();
+}
+
+struct Nothing(Wants);
+
+#[async_trait]
+impl Stage for Nothing {
+    fn wants(&self) -> Wants {
+        self.0
+    }
+    async fn begin(&self, _: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError> {
+        Ok(Box::new(Self(self.0)))
+    }
+}
+#[async_trait]
+impl Inspection for Nothing {}
+
+fn chain(stages: usize, wants: Wants) -> Arc<Chain> {
+    let stage = |n| Configured {
+        name: format!("stage{n}").into(),
+        kind: "nothing",
+        stage: Box::new(Nothing(wants)),
+        timeout: Duration::from_secs(10),
+        on_error: OnError::Tempfail,
+        mode: Mode::Enforce,
+        listeners: vec![],
+    };
+    Arc::new(Chain::new((0..stages).map(stage).collect(), Duration::from_secs(120)))
+}
+fn client() -> Arc<Client> {
+    let address = "192.0.2.1:1".parse().unwrap();
+    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None })
+}
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// From MAIL to the end of a message of one piece; the session stands already.
+fn transaction(bencher: Bencher<'_, '_>, stages: usize, wants: Wants) {
+    let (runtime, client) = (runtime(), client());
+    let mail = Mail::new(ReversePath(None));
+    let recipient = Recipient::new(Address::parse("user@example.org", false).unwrap());
+    let envelope = Envelope { mail: mail.clone(), recipients: vec![recipient.clone()] };
+    let message = Message::new(envelope.into(), HeaderBlock::new("A: b\r\n".into()), Content::from_bytes(vec![b'x'; 4096]));
+    let chunk = Bytes::from(vec![b'x'; 4000]);
+    let mut inspections = runtime.block_on(Inspections::begin(&chain(stages, wants), &client));
+    bencher.bench_local(|| {
+        runtime.block_on(async {
+            inspections.ask(Question::Mail(&client, &mail)).await;
+            inspections.ask(Question::Recipient(&recipient)).await;
+            inspections.ask(Question::Headers(&message.headers)).await;
+            if inspections.wants_body() {
+                inspections.body(&chunk).await;
+            }
+            inspections.conclude(&message).await
+        })
+    });
+}
+
+#[divan::bench(args = [0, 1, 10])]
+fn stages_that_want_the_end(bencher: Bencher<'_, '_>, stages: usize) {
+    transaction(bencher, stages, Wants::END_OF_MESSAGE);
+}
+
+#[divan::bench(args = [10])]
+fn stages_that_want_nothing(bencher: Bencher<'_, '_>, stages: usize) {
+    transaction(bencher, stages, Wants::NOTHING);
+}
+
+#[divan::bench(args = [1, 10])]
+fn stages_that_want_everything(bencher: Bencher<'_, '_>, stages: usize) {
+    transaction(bencher, stages, Wants::ALL);
+}
+
+/// Header section found, content spooled in memory, all of it dropped again.
+#[divan::bench(args = [4 << 10, 1 << 20])]
+fn message_in_memory(bencher: Bencher<'_, '_>, size: usize) {
+    let memory = Budget::new(1 << 30);
+    let settings = Settings { in_memory: 2 << 20, memory: memory.clone(), disk: Budget::new(0), directory: Arc::new(std::env::temp_dir()) };
+    let runtime = runtime();
+    let mut octets = "X-Header: some value of some length, as they are\r\n".repeat(20).into_bytes();
+    octets.extend_from_slice(b"\r\n");
+    octets.resize(size, b'x');
+    let octets = Bytes::from(octets);
+    bencher.counter(BytesCount::new(size)).bench_local(|| {
+        runtime.block_on(async {
+            let mut spool = Spool::new(&settings);
+            let mut end = HeaderEnd::new(64 << 10, &memory);
+            let mut headers = None;
+            for at in (0..size).step_by(32 << 10) {
+                let chunk = octets.slice(at..size.min(at + (32 << 10)));
+                if headers.is_none() {
+                    headers = end.push(&chunk).unwrap();
+                }
+                spool.push(chunk).await.unwrap();
+            }
+            (headers, spool.finish().await.unwrap())
+        })
+    });
+}
