@@ -1,11 +1,12 @@
 //! Where content lives once it is whole: read any number of times, never changed.
 use super::budget::{Budget, Share};
 use bytes::{Buf, Bytes, BytesMut};
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, sync::Arc};
 use tokio::task::spawn_blocking;
 
-/// The largest piece a [`Reader`] gives.
-const PIECE: u64 = 256 << 10;
+/// The largest piece a [`Reader`] gives: as much as the spool writes at once, and for the same
+/// reason, the hand-over to a blocking thread.
+const PIECE: u64 = 1 << 20;
 /// What it gives where the memory budget has no room for more: reading on in small steps is slow,
 /// but it is how messages leave and the budget gets room again.
 const SMALL_PIECE: u64 = 16 << 10;
@@ -50,6 +51,9 @@ pub struct Reader {
     /// In memory: the piece that `at` stands in, and where that begins.
     piece: usize,
     piece_at: u64,
+    /// The last piece of a file: where nobody else holds on to it any more, its memory is filled
+    /// again, which spares the next one its allocation and the page faults of that.
+    last: Bytes,
     share: Share,
 }
 
@@ -121,7 +125,7 @@ impl Content {
     /// From octet `from` on.
     #[must_use]
     pub fn reader(&self, from: u64) -> Reader {
-        Reader { content: self.clone(), at: from, piece: 0, piece_at: 0, share: self.0.memory.share() }
+        Reader { content: self.clone(), at: from, piece: 0, piece_at: 0, last: Bytes::new(), share: self.0.memory.share() }
     }
 
     /// The octets of `range`, cut off at the end of the content; without a copy where they lie in
@@ -146,7 +150,7 @@ impl Content {
 }
 
 impl Reader {
-    /// The next piece, of at most 256 KiB; `None` at the end. Do not hold many: one is counted on
+    /// The next piece, of at most 1 MiB; `None` at the end. Do not hold many: one is counted on
     /// the memory budget.
     ///
     /// # Errors
@@ -188,14 +192,35 @@ impl Reader {
         let missing = most.saturating_sub(self.share.octets());
         let most = if self.share.grow(missing) { most } else { most.min(SMALL_PIECE) };
         let file = Arc::clone(file);
-        spawn_blocking(move || {
-            let mut octets = BytesMut::zeroed(size(most));
-            file.read_exact_at(&mut octets, at)?;
-            Ok(octets.freeze())
+        let last = std::mem::take(&mut self.last);
+        let piece = spawn_blocking(move || {
+            // Not copied: a `Bytes` that nobody else holds becomes the vector it was made of.
+            let mut octets = if last.is_unique() { Vec::from(last) } else { Vec::new() };
+            octets.clear();
+            read_at(&file, &mut octets, at, size(most))?;
+            io::Result::Ok(Bytes::from(octets))
         })
         .await
-        .map_err(io::Error::other)?
+        .map_err(io::Error::other)??;
+        self.last = piece.clone();
+        Ok(piece)
     }
+}
+
+/// Reads `most` octets from `at` on into the empty `octets`, without writing zeros there first.
+fn read_at(file: &File, octets: &mut Vec<u8>, at: u64, most: usize) -> io::Result<()> {
+    octets.reserve_exact(most);
+    while octets.len() < most {
+        let from = at + octets.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(octets), from) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The vector may have had more room than was asked for.
+    octets.truncate(most);
+    Ok(())
 }
 
 /// Takes the first `octets` off.
@@ -217,6 +242,7 @@ fn size(octets: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
 
     async fn read(content: &Content, from: u64) -> Vec<u8> {
         let mut reader = content.reader(from);
@@ -280,12 +306,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_counts_its_piece_and_reads_on_without_room() {
-        let octets = vec![b'x'; 300 << 10];
+        let length = PIECE + 44 * 1024;
+        let octets = vec![b'x'; size(length)];
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&octets, 0).unwrap();
-        for (limit, pieces) in [(1 << 20, 2), (0, 19)] {
+        for (limit, pieces) in [(PIECE, 2), (0, length.div_ceil(SMALL_PIECE))] {
             let memory = Budget::new(limit);
-            let content = Content::in_file(file.try_clone().unwrap().into(), 300 << 10, Budget::new(1 << 20).share(), memory.clone());
+            let content = Content::in_file(file.try_clone().unwrap().into(), length, Budget::new(1 << 20).share(), memory.clone());
             let mut reader = content.reader(0);
             let mut count = 0;
             while reader.next().await.unwrap().is_some() {
