@@ -70,7 +70,7 @@ fn below_the_level() {
 
 static JOURNAL: LazyLock<Arc<Journal>> = LazyLock::new(|| {
     let metrics = Metrics::new().expect("metrics");
-    Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx")))
+    Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx"), [].into()))
 });
 
 static CLIENT: LazyLock<Arc<Client>> = LazyLock::new(|| {

@@ -4,7 +4,7 @@ use super::{Chain, Decision, Finding, Report, Verdict, Wants, plan::Plan, watch:
 use crate::{
     message::{Client, Edit, Edits, HeaderBlock, Message},
     smtp::{Mail, Recipient},
-    telemetry::StageResult,
+    telemetry::{Incomplete, StageResult},
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ pub struct StageTiming {
     /// From MAIL to the end of the message, all calls together.
     pub took: Duration,
     /// Why it did not finish: `late`, `panicked`, `failed`.
-    pub incomplete: Option<&'static str>,
+    pub incomplete: Option<Incomplete>,
     /// What it said, also where it only observes.
     pub result: StageResult,
 }

@@ -3,7 +3,7 @@ use super::*;
 use crate::{
     message::{Client, Content, Edit, Edits, Envelope, HeaderBlock, Message},
     smtp::{Address, Domain, Mail, Recipient, Refusal, ReversePath},
-    telemetry::StageResult,
+    telemetry::{Incomplete, StageResult},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -249,10 +249,10 @@ async fn a_late_stage_is_left_behind_and_never_called_again() {
     assert_eq!(before.elapsed().as_secs(), 10);
     assert_eq!(conclusion.verdict, Verdict::Deliver);
     assert_eq!(texts(&conclusion.findings), ["stage.incomplete=a: late"]);
-    assert_eq!((conclusion.timings[0].incomplete, conclusion.timings[0].result), (Some("late"), StageResult::Incomplete));
+    assert_eq!((conclusion.timings[0].incomplete, conclusion.timings[0].result), (Some(Incomplete::Late), StageResult::Incomplete));
     take(&calls);
     let conclusion = transaction(&mut inspections).await;
-    assert_eq!(conclusion.timings[0].incomplete, Some("late"), "the next message was not inspected either, and says so");
+    assert_eq!(conclusion.timings[0].incomplete, Some(Incomplete::Late), "the next message was not inspected either, and says so");
     assert!(take(&calls).is_empty());
 }
 
@@ -275,7 +275,7 @@ async fn what_is_replayed_to_later_segments_comes_out_of_the_same_budget() {
         let (mut inspections, _) = stages.begin().await;
         let before = Instant::now();
         let conclusion = transaction(&mut inspections).await;
-        assert_eq!((before.elapsed().as_secs(), conclusion.timings[2].incomplete), (25, Some("late")), "{event}");
+        assert_eq!((before.elapsed().as_secs(), conclusion.timings[2].incomplete), (25, Some(Incomplete::Late)), "{event}");
     }
 }
 
@@ -283,7 +283,7 @@ async fn what_is_replayed_to_later_segments_comes_out_of_the_same_budget() {
 async fn a_failure_at_the_end_means_what_on_error_says() {
     let replies = [(OnError::Accept, None), (OnError::Tempfail, Some("451 4.7.1")), (OnError::Reject, Some("554 5.7.1"))];
     for (on_error, reply) in replies {
-        for (act, why) in [(Panic, "panicked"), (Fail, "failed")] {
+        for (act, why) in [(Panic, Incomplete::Panicked), (Fail, Incomplete::Failed)] {
             let (mut inspections, _) = Stages::default().with("a", [("end", act)], |c| c.on_error = on_error).begin().await;
             let conclusion = transaction(&mut inspections).await;
             match (&conclusion.verdict, reply) {

@@ -224,7 +224,7 @@ impl Watch {
         let timing = (transaction.called || incomplete.is_some()).then(|| StageTiming {
             stage: configured.name.clone(),
             took: transaction.took,
-            incomplete: incomplete.map(Incomplete::as_str),
+            incomplete,
             result,
         });
         (report, timing)

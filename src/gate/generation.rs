@@ -9,7 +9,7 @@ use crate::chain::Chain;
 use crate::journal::Journal;
 use crate::message::spool;
 use crate::smtp::{Capabilities, Offer, server};
-use crate::telemetry::{ListenerMetrics, Metrics};
+use crate::telemetry::{ListenerMetrics, Metrics, StageMetrics};
 use crate::upstream::{self, Upstreams};
 use std::{
     path::PathBuf,
@@ -84,7 +84,9 @@ impl Generation {
         }
         let watch = CancellationToken::new();
         tokio::spawn(Arc::clone(&shared).watch(watch.clone()));
-        let listeners = settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics))).collect();
+        let stages = chain.stages().iter().map(|stage| (stage.name.clone(), metrics.stage(&stage.name))).collect();
+        let listeners =
+            settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics, &stages))).collect();
         let upstreams = (0..settings.workers).map(|_| Upstreams::for_worker(&shared)).collect();
         let spare = Upstreams::for_worker(&shared);
         let chain = Arc::new(chain);
@@ -110,11 +112,11 @@ fn spool_directory(settings: &Settings) -> Result<PathBuf, StartError> {
 }
 
 impl ListenerState {
-    fn new(listener: &Listener, settings: &Settings, metrics: &Arc<Metrics>) -> Self {
+    fn new(listener: &Listener, settings: &Settings, metrics: &Arc<Metrics>, stages: &Arc<[(Box<str>, Arc<StageMetrics>)]>) -> Self {
         let listener_metrics = metrics.listener(&listener.name);
         Self {
             settings: listener.clone(),
-            journal: Arc::new(Journal::new(Arc::clone(metrics), Arc::clone(&listener_metrics))),
+            journal: Arc::new(Journal::new(Arc::clone(metrics), Arc::clone(&listener_metrics), Arc::clone(stages))),
             metrics: listener_metrics,
             session: Arc::new(server::Settings {
                 hostname: Arc::clone(&settings.hostname),

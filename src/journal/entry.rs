@@ -181,6 +181,14 @@ impl Entry {
 
     fn count(&self, now: Instant) {
         self.journal.listener.message(self.outcome);
+        for StageTiming { stage, took, result, incomplete } in &self.timings {
+            let Some(metrics) = self.journal.stage(stage) else { continue };
+            metrics.duration.observe(took.as_secs_f64());
+            metrics.result(*result);
+            if let Some(why) = incomplete {
+                metrics.incomplete(*why);
+            }
+        }
         if let Some(received) = self.times.received {
             #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
             self.journal.metrics.message_size.observe(self.size as f64);
@@ -297,7 +305,7 @@ impl fmt::Display for Stages<'_> {
         for (n, timing) in self.0.iter().enumerate() {
             let blank = if n > 0 { " " } else { "" };
             match timing.incomplete {
-                Some(why) => write!(f, "{blank}{}={why}", timing.stage)?,
+                Some(why) => write!(f, "{blank}{}={}", timing.stage, why.as_str())?,
                 None => write!(f, "{blank}{}={}", timing.stage, Seconds(timing.took))?,
             }
         }

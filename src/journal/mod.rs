@@ -17,7 +17,7 @@ pub use entry::Entry;
 pub use queue_id::queue_id;
 pub use session::{By, End, Phase, Session};
 
-use crate::telemetry::{ConnectionResult, ListenerMetrics, Metrics};
+use crate::telemetry::{ConnectionResult, ListenerMetrics, Metrics, StageMetrics};
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// Where the records of one listener are settled.
@@ -25,12 +25,18 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 pub struct Journal {
     metrics: Arc<Metrics>,
     listener: Arc<ListenerMetrics>,
+    /// Of every configured stage, by its name.
+    stages: Arc<[(Box<str>, Arc<StageMetrics>)]>,
 }
 
 impl Journal {
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, listener: Arc<ListenerMetrics>) -> Self {
-        Self { metrics, listener }
+    pub fn new(metrics: Arc<Metrics>, listener: Arc<ListenerMetrics>, stages: Arc<[(Box<str>, Arc<StageMetrics>)]>) -> Self {
+        Self { metrics, listener, stages }
+    }
+
+    fn stage(&self, name: &str) -> Option<&StageMetrics> {
+        self.stages.iter().find_map(|(stage, metrics)| (**stage == *name).then_some(&**metrics))
     }
 
     /// A connection that never became a session: too many of them, or no PROXY header where one was

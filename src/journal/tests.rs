@@ -2,12 +2,13 @@ use super::*;
 use crate::chain::{Conclusion, Finding, StageTiming, Value};
 use crate::message::{Client, TlsFacts};
 use crate::smtp::{Address, Domain, Mail, Recipient, Refusal, Reply, ReversePath};
-use crate::telemetry::{Outcome, StageResult, Violation, log::Format, log::capture::capture};
+use crate::telemetry::{Incomplete, Outcome, StageResult, Violation, log::Format, log::capture::capture};
 use std::time::{Duration, Instant};
 
 fn journal() -> (Arc<Journal>, Arc<Metrics>) {
     let metrics = Metrics::new().unwrap();
-    (Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx"))), metrics)
+    let stages = ["limits", "slow"].map(|name| (name.into(), metrics.stage(name))).into();
+    (Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx"), stages)), metrics)
 }
 
 fn client() -> Arc<Client> {
@@ -61,7 +62,12 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         entry.received(4096, at(250));
         let timings = vec![
             StageTiming { stage: "limits".into(), took: Duration::from_millis(12), result: StageResult::Pass, incomplete: None },
-            StageTiming { stage: "slow".into(), took: Duration::from_secs(1), result: StageResult::Incomplete, incomplete: Some("late") },
+            StageTiming {
+                stage: "slow".into(),
+                took: Duration::from_secs(1),
+                result: StageResult::Incomplete,
+                incomplete: Some(Incomplete::Late),
+            },
         ];
         let findings = vec![Finding { name: "limits.parts", value: Value::Number(3) }];
         entry.concluded(&mut Conclusion { timings, findings, ..Conclusion::default() }, at(262));
@@ -84,6 +90,9 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         "octroi_recipients_total{listener=\"mx\"} 2",
         "octroi_message_size_bytes_sum 4096",
         "octroi_message_duration_seconds_sum 1.012",
+        "octroi_stage_results_total{result=\"pass\",stage=\"limits\"} 1",
+        "octroi_stage_duration_seconds_sum{stage=\"limits\"} 0.012",
+        "octroi_stage_incomplete_total{reason=\"late\",stage=\"slow\"} 1",
     ] {
         assert!(rendered.contains(series), "{series} not in\n{rendered}");
     }

@@ -21,5 +21,5 @@
 //!    Never return "deliver" for "I do not know".
 //! 7. **Do not block.** What computes for milliseconds goes to `tokio::task::spawn_blocking`.
 //!
-//! [`stages::limits`](crate::stages::limits) is the shortest whole example: it refuses at MAIL and
+//! `src/stages/limits.rs` is the shortest whole example: it refuses at MAIL and
 //! RCPT, and at the end by size and number of parts.
