@@ -131,8 +131,8 @@ pub fn reply(input: &[u8]) {
     };
     let all = read(cuts, wire);
     assert_eq!(all, read(Cuts(0), wire));
-    // What is not UTF-8 grows, and may be too long then.
-    let short = |reply: &Reply| reply.text().split('\n').all(|line| line.len() <= 2048);
+    // What is not UTF-8 grows, and with its code may be too long then.
+    let short = |reply: &Reply| reply.text().split('\n').all(|line| line.len() <= 2000);
     for reply in all.into_iter().flatten().filter(short) {
         let mut out = BytesMut::new();
         reply.write_to(&mut out);

@@ -10,9 +10,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// Version 1 ends within 107 octets; version 2 may be longer, but with a certificate's names in its
-/// TLVs it still is not (HAProxy itself takes no more than this).
+/// A version 2 header may be longer, but with a certificate's names in its TLVs it still is not
+/// (HAProxy itself takes no more than this).
 const LONGEST: usize = 4096;
+/// With its CRLF, as the specification has it.
+const LONGEST_V1: usize = 107;
+const V1: &[u8] = b"PROXY ";
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Why a connection from a balancer is closed without a word.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +81,10 @@ pub fn parse(octets: &[u8]) -> Result<Option<Header>, Malformed> {
         return Err(Malformed);
     }
     match ProxyHeader::parse(octets, ParseConfig::default()) {
+        // The parser alone would take a longer line, if it came in one piece.
+        Ok((_, length)) if octets.starts_with(V1) && length > LONGEST_V1 => Err(Malformed),
         Ok((header, length)) => Ok(Some(Header { addresses: header.proxied_address().map(|a| (a.source, a.destination)), length })),
-        Err(proxy_header::Error::BufferTooShort) if octets.len() < LONGEST => Ok(None),
+        Err(proxy_header::Error::BufferTooShort) if octets.len() < if octets.starts_with(V1) { LONGEST_V1 } else { LONGEST } => Ok(None),
         Err(_) => Err(Malformed),
     }
 }
@@ -96,11 +102,8 @@ impl From<Malformed> for ProxyError {
 /// Whether a header could begin like that. The parser alone would take `PROXY(TCP4 …` for one, and
 /// would wait for more of what can no longer become one.
 fn could_begin(octets: &[u8]) -> bool {
-    const V1: &[u8] = b"PROXY ";
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let begins = |signature: &[u8]| octets.iter().zip(signature).all(|(a, b)| a == b);
-    let unended = |limit| octets.len() < limit || octets.get(..limit).is_some_and(|line| line.contains(&b'\n'));
-    begins(V2) || (begins(V1) && unended(108))
+    begins(V2) || begins(V1)
 }
 
 #[cfg(test)]
