@@ -73,9 +73,12 @@ pub struct Header {
 /// # Errors
 /// It is none.
 pub fn parse(octets: &[u8]) -> Result<Option<Header>, Malformed> {
+    if !could_begin(octets) {
+        return Err(Malformed);
+    }
     match ProxyHeader::parse(octets, ParseConfig::default()) {
         Ok((header, length)) => Ok(Some(Header { addresses: header.proxied_address().map(|a| (a.source, a.destination)), length })),
-        Err(proxy_header::Error::BufferTooShort) if could_become(octets) => Ok(None),
+        Err(proxy_header::Error::BufferTooShort) if octets.len() < LONGEST => Ok(None),
         Err(_) => Err(Malformed),
     }
 }
@@ -90,12 +93,14 @@ impl From<Malformed> for ProxyError {
     }
 }
 
-/// Whether a header could begin like that; anything else is not waited for.
-fn could_become(octets: &[u8]) -> bool {
+/// Whether a header could begin like that. The parser alone would take `PROXY(TCP4 …` for one, and
+/// would wait for more of what can no longer become one.
+fn could_begin(octets: &[u8]) -> bool {
     const V1: &[u8] = b"PROXY ";
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let begins = |signature: &[u8]| octets.iter().zip(signature).all(|(a, b)| a == b);
-    begins(V2) || (begins(V1) && octets.len() < 108)
+    let unended = |limit| octets.len() < limit || octets.get(..limit).is_some_and(|line| line.contains(&b'\n'));
+    begins(V2) || (begins(V1) && unended(108))
 }
 
 #[cfg(test)]
@@ -129,7 +134,15 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_not_waited_for() {
-        for octets in [&b"EHLO x"[..], b"E", b"\r\n\r\nX", b"PROXX", b"\x16\x03\x01", b"PROXY TCP4 300.0.0.1 1.1.1.1 1 2\r\n"] {
+        for octets in [
+            &b"EHLO x"[..],
+            b"E",
+            b"\r\n\r\nX",
+            b"PROXX",
+            b"PROXY(TCP4 192.0.2.7 192.0.2.1 1 2\r\n",
+            b"\x16\x03\x01",
+            b"PROXY TCP4 300.0.0.1 1.1.1.1 1 2\r\n",
+        ] {
             assert_eq!(parse(octets), Err(Malformed), "{octets:?}");
         }
         assert_eq!(parse(b"PROXY UNKNOWN\r\n"), Ok(Some(Header { addresses: None, length: 15 })));

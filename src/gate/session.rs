@@ -72,12 +72,16 @@ pub(super) struct Session {
 }
 
 /// Runs a connection from its banner to its end.
+///
+/// Ten thousand sessions wait for their clients at once, and each is as large as the largest thing
+/// it could be waiting for; so what is large and short-lived (a message's end, a handshake) is
+/// boxed.
 pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal::Session, stream: Stream, client: Arc<Client>) {
     let timeouts = &accepted.generation.settings.timeouts;
     let tls = matches!(stream, Stream::Tls(_));
     let line = Line::new(stream, worker.drain.clone().cancelled_owned(), Instant::now() + timeouts.client_command);
     let settings = Arc::clone(&accepted.listener.session);
-    let inspections = Inspections::begin(&accepted.generation.chain, &client).await;
+    let inspections = Box::pin(Inspections::begin(&accepted.generation.chain, &client)).await;
     let mut session = Session {
         worker,
         record,
@@ -94,12 +98,12 @@ pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal
         accepted,
     };
     let broken = session.converse().await.err();
-    session.finish(broken).await;
+    Box::pin(session.finish(broken)).await;
 }
 
 impl Session {
     async fn converse(&mut self) -> Step {
-        self.greet().await?;
+        Box::pin(self.greet()).await?;
         loop {
             while let Some(event) = self.smtp.next_event() {
                 self.waiting = None;
@@ -170,7 +174,7 @@ impl Session {
             Read::End => Err(Broken::Lost(io::ErrorKind::UnexpectedEof.into())),
             Read::TimedOut if release.is_some_and(|release| release <= deadline) => {
                 if let Some(mailing) = &mut self.mailing {
-                    mailing.release().await;
+                    Box::pin(mailing.release()).await;
                 }
                 Ok(None)
             }
@@ -185,23 +189,23 @@ impl Session {
 
     async fn handle(&mut self, event: Event) -> Step {
         match event {
-            Event::Hello { domain, extended, owed } => self.hello(domain, extended, owed).await,
+            Event::Hello { domain, extended, owed } => Box::pin(self.hello(domain, extended, owed)).await,
             Event::StartTls { owed } => return Box::pin(self.start_tls(owed)).await,
             Event::Auth { mechanism, initial, owed } => Box::pin(self.auth(mechanism, initial.as_deref(), owed)).await,
             Event::AuthResponse { line, owed } => Box::pin(self.auth_response(line, owed)).await,
-            Event::Mail { mail, owed } => self.mail(mail, owed).await,
-            Event::Recipient { recipient, owed } => self.recipient(recipient, owed).await,
-            Event::Body(chunk) => self.body(chunk).await,
+            Event::Mail { mail, owed } => Box::pin(self.mail(mail, owed)).await,
+            Event::Recipient { recipient, owed } => Box::pin(self.recipient(recipient, owed)).await,
+            Event::Body(chunk) => Box::pin(self.body(chunk)).await,
             Event::EndOfData { ending, owed } => {
                 self.record.message();
-                self.end_of_data(ending, owed).await;
+                Box::pin(self.end_of_data(ending, owed)).await;
                 self.count();
             }
-            Event::Reset { refused } => self.reset(refused.as_ref()).await,
+            Event::Reset { refused } => Box::pin(self.reset(refused.as_ref())).await,
             Event::Offence(offence) => self.offence(offence),
             Event::Quit => {
                 self.record.end(journal::End::Quit);
-                self.reset(None).await;
+                Box::pin(self.reset(None)).await;
             }
         }
         Ok(())
