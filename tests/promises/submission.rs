@@ -123,6 +123,21 @@ fn it_can_be_cancelled_and_go_wrong() {
     keeps_secrets(&gate);
 }
 
+/// A token of some kilobytes is an initial response like others (RFC 4954 §4: 12288 octets).
+#[test]
+fn a_long_initial_response_is_relayed() {
+    let mta = upstream();
+    let gate = submission(&mta);
+    let token = "dG9rZW4h".repeat(1_000);
+    let mut client = secured(&gate);
+    client.ask(&format!("AUTH PLAIN {token}")).must(235);
+    assert!(mta.lines().contains(&format!("AUTH PLAIN {token}")));
+    // Where nobody offers AUTH the line is as long as any other may be.
+    let mut clear = Client::greeted(gate.mx());
+    clear.ask(&format!("AUTH PLAIN {token}")).must_be(500, "5.5.2");
+    clear.ask("NOOP").must(250);
+}
+
 /// The session ends, and with it what it was allowed: nobody gets an authenticated connection
 /// from the pool.
 #[test]
