@@ -212,7 +212,7 @@ pub struct Session {
 }
 
 /// RFC 5321 §4.5.3.1.4 has 512, to which the parameters of the extensions add (AUTH= alone 500,
-/// ORCPT= 500, ENVID= 100); RFC 4954 §4 wants 12288 inside AUTH.
+/// ORCPT= 500, ENVID= 100); RFC 4954 §4 wants 12288 for AUTH, its initial response (a token, say) included.
 const COMMAND_LINE: usize = 2048;
 const AUTH_LINE: usize = 12288;
 /// Commands that get nowhere (NOOP, RSET, VRFY …) for each of which ten make one error, so that a
@@ -450,7 +450,8 @@ impl Session {
 
     fn line(&mut self) -> Option<Option<Event>> {
         let in_auth = matches!(self.state, State::Auth);
-        let limit = if in_auth { AUTH_LINE } else { COMMAND_LINE };
+        let begins_auth = || !self.offer.auth.is_empty() && self.input.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
+        let limit = if in_auth || begins_auth() { AUTH_LINE } else { COMMAND_LINE };
         let Some(lf) = memchr(b'\n', &self.input) else {
             if self.input.len() > limit {
                 // The line is dropped while it comes, so that it costs no memory; its answer waits

@@ -15,6 +15,7 @@ fn submission(mta: &Mta) -> Gate {
     Setup::before(mta.address())
         .listener("mx", "tls = \"starttls\"\nauth = \"forward\"")
         .and("[timeouts]\nupstream_command = \"1s\"")
+        .talkative()
         .start()
 }
 
@@ -22,10 +23,11 @@ fn secured(gate: &Gate) -> Client {
     Client::secured(gate.mx(), &gate::authority().client())
 }
 
-/// No secret stands in the log, in whatever form, nor in the metrics.
+/// No secret stands in the log at its most talkative, in whatever form, nor in the metrics; a body
+/// neither.
 fn keeps_secrets(gate: &Gate) {
     let log = gate.log().join("\n") + &gate.http("/metrics").1;
-    for secret in ["opensesame", PLAIN, LOGIN.1, PLAIN.trim_end_matches('=')] {
+    for secret in ["opensesame", PLAIN, LOGIN.1, PLAIN.trim_end_matches('='), "Hello."] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
 }
@@ -119,6 +121,21 @@ fn it_can_be_cancelled_and_go_wrong() {
     }
     client.ask(&format!("AUTH PLAIN {PLAIN}")).must(235);
     keeps_secrets(&gate);
+}
+
+/// A token of some kilobytes is an initial response like others (RFC 4954 §4: 12288 octets).
+#[test]
+fn a_long_initial_response_is_relayed() {
+    let mta = upstream();
+    let gate = submission(&mta);
+    let token = "dG9rZW4h".repeat(1_000);
+    let mut client = secured(&gate);
+    client.ask(&format!("AUTH PLAIN {token}")).must(235);
+    assert!(mta.lines().contains(&format!("AUTH PLAIN {token}")));
+    // Where nobody offers AUTH the line is as long as any other may be.
+    let mut clear = Client::greeted(gate.mx());
+    clear.ask(&format!("AUTH PLAIN {token}")).must_be(500, "5.5.2");
+    clear.ask("NOOP").must(250);
 }
 
 /// The session ends, and with it what it was allowed: nobody gets an authenticated connection

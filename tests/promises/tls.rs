@@ -1,6 +1,6 @@
 //! TLS on both sides.
 
-use crate::support::{Act, Authority, Client, Mta, Setup, Step, client::message, gate, wait};
+use crate::support::{Act, Authority, Client, Mta, Setup, Step, client::message, gate, mta, wait};
 use rustls::{HandshakeKind, ProtocolVersion};
 use std::{fs, io::Write, net::TcpStream, sync::Arc};
 
@@ -194,6 +194,35 @@ fn towards_the_upstream_off_opportunistic_required() {
         client.deliver("a@example.net", &["b@example.org"], &message("behind")).must(250);
         let session = mta.only().session;
         assert_eq!(mta.connections()[session].tls, encrypted, "{lines}");
+    }
+}
+
+/// REQUIRETLS is offered where it can be kept: over TLS, before an upstream that keeps it and whose
+/// certificate was verified (RFC 8689 §4.2.1).
+#[test]
+fn require_tls_is_offered_where_it_can_be_kept() {
+    let ca = Authority::new("upstream ca");
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("ca.pem"), ca.pem()).unwrap();
+    let extensions: Vec<_> = mta::EXTENSIONS.iter().copied().chain(["REQUIRETLS"]).collect();
+    let mta = Mta::with(&extensions, Some(ca.identity(&["mta.example"]).server()), false);
+    let verified = format!("tls = \"required\"\nca = \"{}/ca.pem\"\nserver_name = \"mta.example\"", files.path().display());
+    for (lines, offered) in [(&*verified, true), ("tls = \"opportunistic\"", false), ("tls = \"off\"", false)] {
+        let gate = Setup::before_lines(&format!("addresses = [\"{}\"]\n{lines}", mta.address())).mx().start();
+        let mut clear = Client::greeted(gate.mx());
+        clear.ask("MAIL FROM:<a@example.net> REQUIRETLS").must(555);
+        let mut client = Client::secured(gate.mx(), &gate::authority().client());
+        let said = client.ask("EHLO client.example.net").must(250);
+        assert_eq!(said.lines.contains(&"REQUIRETLS".to_owned()), offered, "{lines}: {said:?}");
+        let answer = client.ask("MAIL FROM:<a@example.net> REQUIRETLS");
+        assert_eq!(answer.code == 250, offered, "{lines}: {answer:?}");
+        if offered {
+            client.ask("RCPT TO:<b@example.org>").must(250);
+            client.ask("DATA").must(354);
+            client.send(message("sensitive")).send(".\r\n").reply().must(250);
+            let kept = mta.only();
+            assert!(kept.mail.contains("REQUIRETLS") && mta.connections()[kept.session].tls, "{kept:?}");
+        }
     }
 }
 

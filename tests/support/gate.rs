@@ -30,6 +30,7 @@ pub struct Setup {
     more: String,
     environment: Vec<(String, String)>,
     log: &'static str,
+    level: &'static str,
 }
 
 /// A running octroi; killed when dropped.
@@ -53,7 +54,15 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("octroi-test-").tempdir().unwrap();
         fs::create_dir(dir.path().join("state")).unwrap();
         authority().identity(&["mx.example.org", "127.0.0.1"]).write(dir.path(), "mx");
-        Self { dir, listeners: Vec::new(), upstream: upstream.to_owned(), more: String::new(), environment: Vec::new(), log: "text" }
+        Self {
+            dir,
+            listeners: Vec::new(),
+            upstream: upstream.to_owned(),
+            more: String::new(),
+            environment: Vec::new(),
+            log: "text",
+            level: "info",
+        }
     }
 
     /// A listener that offers STARTTLS.
@@ -83,6 +92,12 @@ impl Setup {
         self
     }
 
+    /// Everything that can be logged is.
+    pub fn talkative(mut self) -> Self {
+        self.level = "trace";
+        self
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -100,8 +115,12 @@ impl Setup {
         for (name, address, lines) in &self.listeners {
             write!(toml, "[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\n{lines}\n\n").unwrap();
         }
-        write!(toml, "[upstream.default]\n{}\n\n[metrics]\naddress = \"{http}\"\n\n[log]\nformat = \"{}\"\n\n", self.upstream, self.log)
-            .unwrap();
+        write!(
+            toml,
+            "[upstream.default]\n{}\n\n[metrics]\naddress = \"{http}\"\n\n[log]\nformat = \"{}\"\nlevel = \"{}\"\n\n",
+            self.upstream, self.log, self.level
+        )
+        .unwrap();
         toml.push_str(&self.more);
         fs::write(dir.join("octroi.toml"), toml).unwrap();
         let listeners = self.listeners.into_iter().map(|(name, address, _)| (name, address)).collect();
