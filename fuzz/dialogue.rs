@@ -25,6 +25,8 @@ struct Driver {
     /// A message is under way, and its octets so far.
     recipients: u32,
     body: u64,
+    /// It was given up.
+    spoilt: bool,
 }
 
 impl Driver {
@@ -50,12 +52,15 @@ impl Driver {
                 assert!(!octets.is_empty());
                 self.body += octets.len() as u64;
                 assert!(self.body <= SIZE, "more than was offered");
+                assert!(!self.spoilt, "octets of a message that is given up");
                 if self.seed % 64 == 63 {
+                    self.spoilt = true;
                     self.session.spoil(Refusal::temporary(52, "3.1", "no room"));
                 }
             }
             Event::EndOfData { owed, .. } => {
                 assert!(self.recipients > 0, "a message to nobody");
+                assert!(!self.spoilt, "the end of a message that is given up");
                 (self.recipients, self.body) = (0, 0);
                 if self.yes() { self.session.acknowledge(owed, &Kept) } else { self.session.refuse(owed, &no) }
             }
@@ -74,8 +79,8 @@ impl Driver {
                     (false, _) => self.session.refuse(owed, &no),
                 }
             }
-            Event::Reset { .. } => (self.recipients, self.body) = (0, 0),
-            Event::Offence(_) | Event::Quit => {}
+            Event::Reset { .. } => (self.recipients, self.body, self.spoilt) = (0, 0, false),
+            Event::Spoilt | Event::AuthAborted | Event::Offence(_) | Event::Quit => {}
         }
     }
 }
@@ -84,7 +89,7 @@ impl Driver {
 /// keeps to its size, nothing is asked of the driver that TLS should have come before, what is
 /// closed stays so, and no more is held than a command line.
 pub(crate) fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, seed: u32) {
-    let mut driver = Driver { session: Session::new(settings(), false), seed, tls: false, recipients: 0, body: 0 };
+    let mut driver = Driver { session: Session::new(settings(), false), seed, tls: false, recipients: 0, body: 0, spoilt: false };
     let mut replies = Replies::default();
     for piece in pieces {
         let closed = driver.session.is_closed();

@@ -130,7 +130,9 @@ pub fn reply(input: &[u8]) {
         all
     };
     let all = read(cuts, wire);
-    assert_eq!(all, read(Cuts(0), wire));
+    // Of two faults in one line, which is met first depends on the cut.
+    let outcome = |all: Vec<Result<Reply, _>>| all.into_iter().map(|reply| reply.map_err(drop)).collect::<Vec<_>>();
+    assert_eq!(outcome(all.clone()), outcome(read(Cuts(0), wire)));
     // What is not UTF-8 grows, and with its code may be too long then.
     let short = |reply: &Reply| reply.text().split('\n').all(|line| line.len() <= 2000);
     for reply in all.into_iter().flatten().filter(short) {

@@ -131,8 +131,11 @@ impl Service {
                 _ = hangup.recv() => {
                     notify_reloading();
                     tracing::info!("SIGHUP: reading {} again", path.display());
-                    self.reload(Config::load(path));
-                    files = WatchedFiles::new(self.certificates.clone());
+                    // Where it fails the files stay as they were last read, and a renewed certificate
+                    // is still found to be new.
+                    if self.reload(Config::load(path)) {
+                        files = WatchedFiles::new(self.certificates.clone());
+                    }
                     notify(&[NotifyState::Ready]);
                 }
                 _ = look.tick() => {
@@ -168,8 +171,8 @@ impl Service {
         }
     }
 
-    /// Puts `config` in the place of the one there, or says why not.
-    fn reload(&mut self, config: Result<Config, crate::config::Report>) {
+    /// Puts `config` in the place of the one there, or says why not; whether it did.
+    fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
             let certificates = config.gate.settings.tls.files();
             let drain = config.gate.settings.timeouts.drain;
@@ -180,7 +183,8 @@ impl Service {
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
             Ok(())
         });
-        self.reloaded(reloaded.is_ok());
+        let successful = reloaded.is_ok();
+        self.reloaded(successful);
         match reloaded {
             Ok(()) => tracing::info!("the new configuration holds for new sessions"),
             Err(text) => {
@@ -190,6 +194,7 @@ impl Service {
                 tracing::error!("the old configuration stays");
             }
         }
+        successful
     }
 
     fn reloaded(&self, successful: bool) {

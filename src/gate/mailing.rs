@@ -15,11 +15,8 @@ use crate::smtp::{
 use crate::telemetry::Violation;
 use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
 use bytes::Bytes;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 use tokio::time::Instant;
-
-/// A rate is measured over no less than this, so that a pause is not taken for slowness.
-const RATE_AFTER: Duration = Duration::from_secs(60);
 
 /// What a session knows of the message under way.
 pub(super) struct Mailing {
@@ -32,9 +29,9 @@ pub(super) struct Mailing {
     header_end: Option<HeaderEnd>,
     /// Once it is complete.
     header: Option<Header>,
-    /// When the first octet of the body came.
-    started: Option<Instant>,
     octets: u64,
+    /// It is given up; nothing of it is held any more.
+    abandoned: bool,
 }
 
 /// The header section, and what of it may not pass.
@@ -54,15 +51,14 @@ impl Mailing {
             spool: None,
             header_end: None,
             header: None,
-            started: None,
             octets: 0,
+            abandoned: false,
         }
     }
 
-    /// Until when the upstream is held; `None` where it is not.
-    pub(super) fn hold_until(&self, hold: Duration) -> Option<Instant> {
-        self.transaction.as_ref()?;
-        Some(self.started? + hold)
+    /// A transaction with the upstream is open.
+    pub(super) fn holds_upstream(&self) -> bool {
+        self.transaction.is_some()
     }
 
     fn upstream_name(&self) -> Option<Arc<str>> {
@@ -80,6 +76,7 @@ impl Mailing {
     pub(super) async fn give_up(mut self, refused: Option<&Refusal>) {
         self.release().await;
         if let Some(refusal) = refused {
+            self.entry.received(self.octets, now());
             self.entry.refused(refusal, now());
         }
     }
@@ -90,8 +87,9 @@ impl Mailing {
     }
 
     /// Drops what is held for a message that is given up already.
-    async fn abandon(&mut self) {
+    pub(super) async fn abandon(&mut self) {
         self.release().await;
+        self.abandoned = true;
         self.spool = None;
         self.header_end = None;
     }
@@ -173,17 +171,13 @@ impl Session {
         let generation = Arc::clone(&self.accepted.generation);
         let limits = &generation.settings.limits;
         let Some(mailing) = &mut self.mailing else { return };
-        let started = *mailing.started.get_or_insert_with(|| {
-            mailing.entry.receiving();
-            Instant::now()
-        });
-        mailing.octets += chunk.len() as u64;
-        let elapsed = started.elapsed();
-        if elapsed > RATE_AFTER && mailing.octets < limits.minimum_rate.saturating_mul(elapsed.as_secs()) {
-            let octets = mailing.octets;
-            self.violation(Violation::TooSlow, &format_args!("{octets} octets in {} seconds", elapsed.as_secs()));
-            return self.spoil(Refusal::temporary(21, "4.2", "too slow")).await;
+        if mailing.abandoned {
+            return;
         }
+        if mailing.octets == 0 {
+            mailing.entry.receiving();
+        }
+        mailing.octets += chunk.len() as u64;
         let mut to_stages = None;
         if mailing.header.is_none() {
             let limit = usize::try_from(limits.header_size).unwrap_or(usize::MAX);
@@ -228,14 +222,13 @@ impl Session {
 
     /// The message is given up: its rest is read and dropped, and the client told in time.
     async fn spoil(&mut self, refusal: Refusal) {
+        if refusal.closes() {
+            return self.end_with(refusal).await;
+        }
         if let Some(mailing) = &mut self.mailing {
             mailing.abandon().await;
         }
-        if refusal.closes() {
-            self.smtp.close(&refusal);
-        } else {
-            self.smtp.spoil(refusal);
-        }
+        self.smtp.spoil(refusal);
     }
 
     /// The header section is complete: loops end here, forged results go, the stages see it.
@@ -272,6 +265,10 @@ impl Session {
 
     /// The end of data: verdict, custody, answer.
     pub(super) async fn end_of_data(&mut self, ending: Ending, owed: Owed<AboutMessage>) {
+        if self.mailing.as_ref().is_none_or(|mailing| mailing.abandoned) {
+            // The protocol's machine says so itself; this is for the day it does not.
+            return self.refuse_message(owed, &no_storage()).await;
+        }
         let policy = self.accepted.generation.settings.smtp.bare_newline;
         if let Some(mailing) = &mut self.mailing {
             mailing.entry.received(mailing.octets, now());

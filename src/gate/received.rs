@@ -85,26 +85,40 @@ pub(super) fn without_forged(headers: &HeaderBlock, hostname: &str) -> Edits {
 const RESULTS: &str = "Authentication-Results";
 
 /// The authserv-id stands before the first `;`, perhaps behind a comment, perhaps quoted, perhaps
-/// followed by a version (RFC 8601 §2.2). Whatever could be read as ours is taken for ours.
+/// followed by a version (RFC 8601 §2.2). Readers differ in how well they read that, so whatever any
+/// of them could take for ours is: our name as the first word once comments are out, or anywhere
+/// before the first `;`.
 fn is_forged(field: &Field<'_>, hostname: &str) -> bool {
     if !field.is(RESULTS) {
         return false;
     }
     let value = String::from_utf8_lossy(field.value);
-    let mut depth = 0_u32;
-    let mut plain = String::with_capacity(64);
-    for c in value.chars() {
+    let ours = |word: &str| word.trim_end_matches('.').eq_ignore_ascii_case(hostname);
+    let in_a_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let before = value.split(';').next().unwrap_or_default();
+    before.split(|c| !in_a_name(c)).any(ours) || without_comments(&value).split_whitespace().next().is_some_and(ours)
+}
+
+/// What stands before the first `;` outside comments and quoted strings, those and quotes left out
+/// (RFC 5322 §3.2.1, §3.2.2).
+fn without_comments(value: &str) -> String {
+    let (mut plain, mut depth, mut quoted) = (String::with_capacity(64), 0_u32, false);
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
         match c {
-            '(' => depth += 1,
-            ')' if depth > 0 => depth -= 1,
-            ';' if depth == 0 => break,
-            '"' | '\\' => {}
+            '\\' => {
+                let escaped = chars.next();
+                plain.extend(escaped.filter(|_| depth == 0));
+            }
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted && depth > 0 => depth -= 1,
+            ';' if !quoted && depth == 0 => break,
             _ if depth == 0 => plain.push(c),
             _ => {}
         }
     }
-    let id = plain.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
-    id.eq_ignore_ascii_case(hostname)
+    plain
 }
 
 #[cfg(test)]
@@ -155,6 +169,10 @@ mod tests {
             (" \"mx.example.org\"; none", true),
             ("\r\n\tmx.example.org.; none", true),
             (" mx.example.org", true),
+            (" (\\)) mx.example.org; dmarc=pass", true),
+            (" (a; \\)) mx.example.org; dmarc=pass", true),
+            (" (a ( b ; c)) \"mx\\.example.org\"; none", true),
+            (" (mx.example.org; dmarc=pass", true),
             (" other.example.org; dmarc=pass", false),
             (" xmx.example.org; dmarc=pass", false),
         ] {

@@ -69,6 +69,8 @@ pub(super) struct Session {
     sent: u64,
     /// Since when the client owes us a command.
     waiting: Option<Instant>,
+    /// Content that is coming in: since when, and how many octets of it.
+    content: Option<(Instant, u64)>,
 }
 
 /// Runs a connection from its banner to its end.
@@ -95,6 +97,7 @@ pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal
         received: 0,
         sent: 0,
         waiting: None,
+        content: None,
         accepted,
     };
     let broken = session.converse().await.err();
@@ -151,6 +154,8 @@ impl Session {
             return Ok(());
         }
         self.sent += out.len() as u64;
+        // Whatever it was, it has been answered; the client's time for the next begins.
+        self.waiting = None;
         // RFC 5321 §4.5.3.2 has no word on how long a server waits for its reply to be read.
         Ok(self.line.write(out, self.accepted.generation.settings.timeouts.client_command).await?)
     }
@@ -161,16 +166,34 @@ impl Session {
         let now = Instant::now();
         let in_data = self.smtp.waiting() == Waiting::Data;
         // A body may take its time between two pieces; a command has to be there, whole, by then,
-        // or a client could hold the session with an octet every now and then.
-        let mut deadline = if in_data { now + timeouts.client_data } else { *self.waiting.get_or_insert(now) + timeouts.client_command };
-        // While the client is slow the upstream is not held (but for the time it takes to see
-        // that it is).
-        let release = self.mailing.as_ref().filter(|_| in_data).and_then(|mailing| mailing.hold_until(timeouts.hold));
+        // or a client could hold the session with an octet every now and then. And while the client
+        // is slow the upstream is not held, but for the time it takes to see that it is.
+        let (mut deadline, release) = if in_data {
+            let (since, _) = *self.content.get_or_insert((now, 0));
+            (now + timeouts.client_data, since + timeouts.hold)
+        } else {
+            self.content = None;
+            let since = *self.waiting.get_or_insert(now);
+            (since + timeouts.client_command, since + timeouts.hold.max(COMMAND_HOLD))
+        };
+        let release = self.mailing.as_ref().filter(|mailing| mailing.holds_upstream()).map(|_| release);
         if let Some(release) = release {
             deadline = deadline.min(release);
         }
         match self.line.read(deadline, self.smtp.is_idle()).await? {
-            Read::Octets(octets) => Ok(Some(octets)),
+            Read::Octets(octets) => {
+                if let Some((since, sum)) = &mut self.content {
+                    *sum += octets.len() as u64;
+                    let (elapsed, sum) = (since.elapsed(), *sum);
+                    let least = self.accepted.generation.settings.limits.minimum_rate;
+                    if elapsed > RATE_AFTER && sum < least.saturating_mul(elapsed.as_secs()) {
+                        self.record.violation(Violation::TooSlow, &format_args!("{sum} octets in {} seconds", elapsed.as_secs()));
+                        Box::pin(self.end_with(Refusal::temporary(21, "4.2", "too slow"))).await;
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(octets))
+            }
             Read::End => Err(Broken::Lost(io::ErrorKind::UnexpectedEof.into())),
             Read::TimedOut if release.is_some_and(|release| release <= deadline) => {
                 if let Some(mailing) = &mut self.mailing {
@@ -200,7 +223,12 @@ impl Session {
                 self.record.message();
                 Box::pin(self.end_of_data(ending, owed)).await;
                 self.count();
+                // At once: what was pipelined behind it may take its time, and a client that has
+                // not heard of this message would send it again.
+                self.flush().await?;
             }
+            Event::Spoilt => Box::pin(self.abandon()).await,
+            Event::AuthAborted => self.auth_aborted(),
             Event::Reset { refused } => Box::pin(self.reset(refused.as_ref())).await,
             Event::Offence(offence) => self.offence(offence),
             Event::Quit => {
@@ -263,9 +291,26 @@ impl Session {
         self.mailing = Some(Mailing::new(&self.record, mail));
     }
 
+    /// A last word to the client, for whatever it had under way as well.
+    pub(super) async fn end_with(&mut self, refusal: Refusal) {
+        self.reset(Some(&refusal)).await;
+        self.smtp.close(&refusal);
+    }
+
+    /// What is held for a message that is given up already can go.
+    async fn abandon(&mut self) {
+        if let Some(mailing) = &mut self.mailing {
+            self.inspections.abort();
+            mailing.abandon().await;
+        }
+    }
+
     /// The transaction is over without a message that anybody answers for.
     async fn reset(&mut self, refused: Option<&Refusal>) {
         if let Some(mailing) = self.mailing.take() {
+            if refused.is_some() {
+                self.record.message();
+            }
             self.inspections.abort();
             mailing.give_up(refused).await;
         }
@@ -318,6 +363,13 @@ impl Session {
         self.seat = exchange.into_seat();
         self.know(Client { account: Some(account.unwrap_or_else(|| "".into())), ..Client::clone(&self.client) });
         self.smtp.authenticated(owed, reply);
+    }
+
+    /// The client's line was none; with the exchange its connection to the upstream goes.
+    fn auth_aborted(&mut self) {
+        if self.auth.take().is_some() {
+            self.accepted.metrics().auth_failed.inc();
+        }
     }
 
     fn auth_failed(&mut self, error: &UpstreamError, owed: Owed<AboutAuth>) {
@@ -377,6 +429,11 @@ impl Session {
     }
 }
 
+/// A rate is measured over no less than this, so that a pause is not taken for slowness.
+const RATE_AFTER: Duration = Duration::from_secs(60);
+/// How long the upstream is held for a client that is silent between two commands, where
+/// `timeouts.hold` is not longer: a recipient that comes later has all the others said again.
+const COMMAND_HOLD: Duration = Duration::from_secs(20);
 /// How long a client that is given up may take to read why.
 const LAST_WORD: Duration = Duration::from_secs(1);
 

@@ -6,7 +6,7 @@ use super::{
     admission::{Place, Refused},
     generation::{Generation, ListenerState},
     proxy, session,
-    settings::TlsMode,
+    settings::{ListenAddress, TlsMode},
     stream::Stream,
     tls,
 };
@@ -107,13 +107,25 @@ async fn accept(worker: Arc<Worker>, name: Arc<str>, listener: TcpListener) {
             }
         }
     }
-    // Whoever the kernel has let in already gets a word instead of a reset.
-    while let Ok(Ok((mut stream, _))) = timeout(Duration::from_millis(1), listener.accept()).await {
-        if let Some((_, listener)) = worker.gate.generation(&name) {
-            listener.metrics.connection(ConnectionResult::Draining);
-        }
-        say(&mut stream, &shutting_down()).await;
+    turn_away_the_rest(&worker, &name, &listener).await;
+}
+
+/// Whoever the kernel has let in already gets a word instead of a reset. A socket of systemd's is
+/// left alone: who waits there is the next process's.
+async fn turn_away_the_rest(worker: &Worker, name: &str, socket: &TcpListener) {
+    let Some((_, listener)) = worker.gate.generation(name) else { return };
+    if matches!(listener.settings.address, ListenAddress::Systemd(_)) {
+        return;
     }
+    let all = async {
+        while let Ok(Ok((mut stream, _))) = timeout(Duration::from_millis(1), socket.accept()).await {
+            listener.metrics.connection(ConnectionResult::Draining);
+            if listener.settings.tls != TlsMode::Implicit {
+                say(&mut stream, &shutting_down()).await;
+            }
+        }
+    };
+    let _ = timeout(LAST_WORD, all).await;
 }
 
 async fn connection(worker: Arc<Worker>, name: Arc<str>, mut stream: TcpStream, peer: SocketAddr) {

@@ -78,6 +78,11 @@ pub enum Event {
     Reset {
         refused: Option<Refusal>,
     },
+    /// The session itself has given the message under way up: its rest is read and dropped, and a
+    /// [`Reset`](Self::Reset) follows where its answer is due. Whatever is held for it can go.
+    Spoilt,
+    /// The AUTH exchange under way is over: its last line was none, and has been answered.
+    AuthAborted,
     /// Something no mail client does; the session has answered it already.
     Offence(Offence),
     Quit,
@@ -167,11 +172,13 @@ enum State {
     Mail,
     Recipients,
     Data(Decoder),
-    /// A message by BDAT: inside a chunk while `remaining` is not 0, else between two.
+    /// A message by BDAT: inside a chunk while `remaining` is not 0; at the end of one while its
+    /// answer is `due`; else between two.
     Chunks {
         decoder: ChunkDecoder,
         remaining: u64,
         last: bool,
+        due: bool,
     },
     /// Octets of a chunk that is refused already (RFC 3030 §2: "accept and discard").
     Discard {
@@ -203,12 +210,16 @@ pub struct Session {
     recipients: u32,
     /// Octets of the message so far.
     size: u64,
+    /// The same as they came over the wire, dots and NULs and all.
+    raw: u64,
     /// Why the message is given up; its octets are read and dropped.
     spoilt: Option<Refusal>,
     errors: u32,
     idle_commands: u32,
     /// The command line is over-long and its end has not come yet.
     overlong: bool,
+    /// A chunk of the last transaction was refused; those pipelined behind it are no new mistake.
+    chunk_refused: bool,
 }
 
 /// RFC 5321 §4.5.3.1.4 has 512, to which the parameters of the extensions add (AUTH= alone 500,
@@ -249,10 +260,12 @@ impl Session {
             binary: false,
             recipients: 0,
             size: 0,
+            raw: 0,
             spoilt: None,
             errors: 0,
             idle_commands: 0,
             overlong: false,
+            chunk_refused: false,
         }
     }
 
@@ -316,6 +329,7 @@ impl Session {
                 State::Closed => return None,
                 State::Data(_) => self.data()?,
                 State::Chunks { remaining, .. } if *remaining > 0 => self.chunk()?,
+                State::Chunks { due: true, .. } => self.end_of_chunk(),
                 State::Discard { .. } => self.discard()?,
                 _ => self.line()?,
             };
@@ -328,52 +342,51 @@ impl Session {
     // ── content ─────────────────────────────────────────────────────────────────────────────────
     // Each of these gives `None` where input is missing and `Some(None)` where the loop goes on.
 
+    // An event that ends a message never waits behind one of its octets: between the two the driver
+    // may find that it cannot keep them, and then the message has not been received.
+
     fn data(&mut self) -> Option<Option<Event>> {
         let State::Data(decoder) = &mut self.state else { return Some(None) };
-        match decoder.next(&mut self.input) {
+        let before = self.input.len();
+        let piece = decoder.next(&mut self.input);
+        let ending = Ending { stains: decoder.stains(), leading_dot: decoder.has_leading_dot() };
+        self.raw += (before - self.input.len()) as u64;
+        match piece {
+            // NULs, say, which leave nothing behind.
+            Piece::More if self.raw > self.patience() => Some(self.lose_patience()),
             Piece::More => None,
             Piece::Body(octets) => Some(self.body(octets)),
-            Piece::End => {
-                let ending = Ending { stains: decoder.stains(), leading_dot: decoder.has_leading_dot() };
-                Some(self.end(ending))
-            }
+            Piece::End => Some(self.end(ending)),
         }
     }
 
     fn chunk(&mut self) -> Option<Option<Event>> {
-        let State::Chunks { decoder, remaining, last } = &mut self.state else { return Some(None) };
+        let State::Chunks { decoder, remaining, .. } = &mut self.state else { return Some(None) };
         if self.input.is_empty() {
             return None;
         }
+        let before = self.input.len();
         let octets = decoder.next(&mut self.input, remaining);
-        if *remaining > 0 {
-            return Some(self.body(octets));
-        }
-        let last = *last;
-        let event = self.body(octets);
-        self.events.extend(event);
-        if last {
-            return Some(self.end_of_chunks());
-        }
-        if let Some(refusal) = self.spoilt.take() {
-            self.give_up(&refusal);
-        } else {
-            self.say(&Reply::new(250, format!("2.0.0 {} octets so far", self.size)));
-        }
-        Some(None)
+        self.raw += (before - self.input.len()) as u64;
+        Some(self.body(octets))
     }
 
-    fn end_of_chunks(&mut self) -> Option<Event> {
-        let State::Chunks { decoder, .. } = &mut self.state else { return None };
-        let rest = decoder.finish();
-        let ending = Ending { stains: decoder.stains(), leading_dot: decoder.has_leading_dot() };
-        if let Some(rest) = rest {
-            let event = self.body(rest);
-            self.events.extend(event);
+    fn end_of_chunk(&mut self) -> Option<Event> {
+        let State::Chunks { decoder, last, due, .. } = &mut self.state else { return None };
+        if !*last {
+            *due = false;
+            match self.spoilt.take() {
+                Some(refusal) => self.give_up(&refusal),
+                None => self.say(&Reply::new(250, format!("2.0.0 {} octets so far", self.size))),
+            }
+            return None;
         }
-        let end = self.end(ending);
-        self.events.extend(end);
-        None
+        if let Some(rest) = decoder.finish() {
+            return self.body(rest);
+        }
+        *due = false;
+        let ending = Ending { stains: decoder.stains(), leading_dot: decoder.has_leading_dot() };
+        self.end(ending)
     }
 
     fn discard(&mut self) -> Option<Option<Event>> {
@@ -392,26 +405,32 @@ impl Session {
     /// Message octets: on to the driver, unless the message is given up.
     fn body(&mut self, octets: Bytes) -> Option<Event> {
         self.size = self.size.saturating_add(octets.len() as u64);
+        if self.raw > self.patience() {
+            return self.lose_patience();
+        }
         if self.size > self.offer.size && self.spoilt.is_none() {
             self.spoilt = Some(too_big());
+            return Some(Event::Spoilt);
         }
-        if self.spoilt.is_some() {
-            // A client that goes on and on after that is not waiting for an answer.
-            if self.size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
-                self.close(&too_big());
-                return Some(Event::Reset { refused: Some(too_big()) });
-            }
-            return None;
-        }
-        (!octets.is_empty()).then_some(Event::Body(octets))
+        (self.spoilt.is_none() && !octets.is_empty()).then_some(Event::Body(octets))
+    }
+
+    /// Octets of a message beyond which nobody can be waiting for an answer.
+    fn patience(&self) -> u64 {
+        self.offer.size.saturating_mul(2).saturating_add(1 << 20)
+    }
+
+    fn lose_patience(&mut self) -> Option<Event> {
+        self.close(&too_big());
+        Some(Event::Reset { refused: Some(too_big()) })
     }
 
     fn end(&mut self, ending: Ending) -> Option<Event> {
-        if let Some(refusal) = self.spoilt.take() {
-            self.give_up(&refusal);
+        if self.is_closed() {
             return None;
         }
-        if self.is_closed() {
+        if let Some(refusal) = self.spoilt.take() {
+            self.give_up(&refusal);
             return None;
         }
         self.owing = true;
@@ -434,6 +453,7 @@ impl Session {
         self.binary = false;
         self.recipients = 0;
         self.size = 0;
+        self.raw = 0;
         self.spoilt = None;
         if !matches!(self.state, State::Connected | State::Closed) {
             self.state = State::Ready;
@@ -454,6 +474,9 @@ impl Session {
         let limit = if in_auth || begins_auth() { AUTH_LINE } else { COMMAND_LINE };
         let Some(lf) = memchr(b'\n', &self.input) else {
             if self.input.len() > limit {
+                if is_bdat(&self.input) && !in_auth {
+                    return Some(self.untrusted_chunk());
+                }
                 // The line is dropped while it comes, so that it costs no memory; its answer waits
                 // for its end, so that the dialogue stays in step.
                 self.input.clear();
@@ -465,11 +488,15 @@ impl Session {
         let overlong = std::mem::take(&mut self.overlong) || line.len() > limit;
         let canonical = line.ends_with(b"\r\n");
         line.truncate(line.len() - 1 - usize::from(canonical));
+        if (overlong || !canonical) && is_bdat(&line) && !in_auth {
+            return Some(self.untrusted_chunk());
+        }
+        if (overlong || !canonical) && in_auth {
+            self.state = State::Ready;
+            self.events.push_back(Event::AuthAborted);
+        }
         if overlong {
             self.mistake(Offence::LineTooLong, &Refusal::permanent(0, "5.2", "line too long"));
-            if in_auth {
-                self.state = State::Ready;
-            }
             return Some(None);
         }
         if !canonical {
@@ -498,7 +525,9 @@ impl Session {
             Mistake::BadOctet => Offence::BareNewline,
             // Asked for by a client that does nothing wrong.
             Mistake::TooBig | Mistake::NeedsUtf8 { .. } => {
-                self.say(mistake.refusal().reply());
+                if !self.got_nowhere() {
+                    self.say(mistake.refusal().reply());
+                }
                 return;
             }
             Mistake::Syntax(_) | Mistake::Path { .. } | Mistake::Parameter(_) => Offence::BadSyntax,
@@ -507,11 +536,24 @@ impl Session {
         if *mistake == Mistake::Forbidden {
             self.state = State::Closed;
         }
-        // A chunk's octets follow its command whatever we think of it; with its size unreadable
-        // they could only be taken for commands (CVE-2020-28019 is of that family).
-        if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT")) {
+        if is_bdat(line) {
             self.state = State::Closed;
         }
+    }
+
+    /// A chunk's octets follow its command whatever we think of it; where its size cannot be read
+    /// they could only be taken for commands (CVE-2020-28019 is of that family).
+    fn untrusted_chunk(&mut self) -> Option<Event> {
+        self.input.clear();
+        self.mistake(Offence::BadSyntax, &Refusal::permanent(1, "5.4", "no size of a chunk"));
+        self.state = State::Closed;
+        None
+    }
+
+    /// Counts a command that gets nowhere; whether it was one too many, and the session is closed.
+    fn got_nowhere(&mut self) -> bool {
+        self.idle_commands += 1;
+        self.idle_commands.is_multiple_of(IDLE_COMMANDS_PER_ERROR) && self.one_error_more()
     }
 
     fn command(&mut self, command: Command) -> Option<Event> {
@@ -524,12 +566,11 @@ impl Session {
             self.mistake(Offence::BadSequence, &must_start_tls());
             return None;
         }
-        if matches!(verb, Verb::Noop | Verb::Rset | Verb::Vrfy | Verb::Expn | Verb::Help | Verb::Helo | Verb::Ehlo) {
-            self.idle_commands += 1;
-            if self.idle_commands.is_multiple_of(IDLE_COMMANDS_PER_ERROR) && self.one_error_more() {
-                return None;
-            }
+        let idle = matches!(verb, Verb::Noop | Verb::Rset | Verb::Vrfy | Verb::Expn | Verb::Help | Verb::Helo | Verb::Ehlo);
+        if idle && self.got_nowhere() {
+            return None;
         }
+        self.chunk_refused &= verb == Verb::Bdat;
         // RFC 2920 §3.1: these end a group; whoever sends more without our answer is not listening.
         if matches!(verb, Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Auth | Verb::StartTls) && !self.input.is_empty() {
             let offence = if verb == Verb::StartTls { Offence::CommandInjection } else { Offence::Pipelining };
@@ -635,7 +676,9 @@ impl Session {
         }
         if self.recipients >= self.offer.recipients {
             // RFC 5321 §4.5.3.1.10; the client sends the rest in another transaction.
-            self.say(Refusal::temporary(52, "5.3", "too many recipients, send the rest in another transaction").reply());
+            if !self.got_nowhere() {
+                self.say(Refusal::temporary(52, "5.3", "too many recipients, send the rest in another transaction").reply());
+            }
             return None;
         }
         self.ask(|owed| Event::Recipient { recipient, owed })
@@ -662,42 +705,34 @@ impl Session {
         match &mut self.state {
             State::Recipients => {
                 let decoder = ChunkDecoder::new(self.settings.bare_newline, self.binary);
-                self.state = State::Chunks { decoder, remaining: size, last };
+                self.state = State::Chunks { decoder, remaining: size, last, due: true };
             }
-            State::Chunks { remaining, last: was_last, .. } => (*remaining, *was_last) = (size, last),
+            State::Chunks { remaining, last: was_last, due, .. } => (*remaining, *was_last, *due) = (size, last, true),
             State::Mail => return self.refuse_chunk(size, Refusal::permanent(54, "5.1", "no valid recipients")),
             _ => return self.refuse_chunk(size, Refusal::permanent(3, "5.1", "RCPT comes before BDAT")),
         }
         if size > self.offer.size.saturating_sub(self.size) {
             return self.refuse_chunk(size, too_big());
         }
-        // A chunk of nothing has no octets to wait for.
-        if size == 0 && last {
-            return self.end_of_chunks();
-        }
-        if size == 0 {
-            self.say(&Reply::new(250, format!("2.0.0 {} octets so far", self.size)));
-        }
         None
     }
 
     /// The octets of a refused chunk come all the same; they are no commands (RFC 3030 §2).
     fn refuse_chunk(&mut self, size: u64, refusal: Refusal) -> Option<Event> {
-        if size > self.offer.size.saturating_mul(2).saturating_add(1 << 20) {
-            // Nobody waits for that many.
+        if size > self.patience() || matches!(self.state, State::Connected) {
+            // Nobody waits for that many; and discarding ends in Ready, which only EHLO may open.
             self.close(&refusal);
             return Some(Event::Reset { refused: Some(refusal) });
         }
-        if self.one_error_more() {
+        // Chunks are pipelined with the recipients, and with each other: those behind a refusal
+        // were sent before it could be read.
+        let unasked = matches!(self.state, State::Ready) && !self.chunk_refused;
+        if unasked && self.one_error_more() {
             return None;
         }
-        if matches!(self.state, State::Connected) {
-            // Discarding ends in Ready, which only EHLO may open.
-            self.close(&refusal);
-            return None;
-        }
+        self.chunk_refused = true;
         self.state = State::Discard { remaining: size, refusal };
-        None
+        (!unasked).then_some(Event::Spoilt)
     }
 
     fn out_of_order(&mut self, why: &'static str) -> Option<Event> {
@@ -782,6 +817,7 @@ impl Session {
     pub fn acknowledge(&mut self, owed: Owed<AboutMessage>, custody: &dyn Custody) {
         self.paid(owed);
         self.say(&custody.reply());
+        self.errors = 0;
         self.forget();
     }
 
@@ -805,6 +841,9 @@ impl Session {
         self.paid(owed);
         self.say(refusal.reply());
         Question::refused(self);
+        if Question::COUNTS && refusal.is_permanent() && !refusal.closes() {
+            self.one_error_more();
+        }
         if refusal.closes() {
             self.state = State::Closed;
         }
@@ -837,6 +876,10 @@ impl Session {
 
 /// What a "no" leaves behind.
 pub trait Refusable {
+    /// A permanent one is an error of the client's, of which it may make only so many: guessing
+    /// addresses and passwords ends like everything else.
+    #[doc(hidden)]
+    const COUNTS: bool = false;
     #[doc(hidden)]
     fn refused(session: &mut Session);
 }
@@ -849,16 +892,17 @@ impl Refusable for AboutTls {
     fn refused(_: &mut Session) {}
 }
 impl Refusable for AboutMail {
+    const COUNTS: bool = true;
     fn refused(_: &mut Session) {}
 }
 impl Refusable for AboutRecipient {
+    const COUNTS: bool = true;
     fn refused(_: &mut Session) {}
 }
 impl Refusable for AboutAuth {
+    const COUNTS: bool = true;
     fn refused(session: &mut Session) {
         session.state = State::Ready;
-        // Guessing is an error like others, and ends like them.
-        session.one_error_more();
     }
 }
 impl Refusable for AboutMessage {
@@ -886,6 +930,10 @@ impl Verb {
             Command::Auth { .. } => Self::Auth,
         }
     }
+}
+
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 fn too_big() -> Refusal {

@@ -156,7 +156,8 @@ async fn answer(
         // Neither is offered.
         Event::StartTls { owed } => session.refuse(owed, &Refusal::permanent(2, "5.1", "no TLS here")),
         Event::Auth { owed, .. } | Event::AuthResponse { owed, .. } => session.refuse(owed, &Refusal::permanent(2, "5.1", "no AUTH here")),
-        Event::Reset { .. } | Event::Offence(_) | Event::Quit => {}
+        Event::Spoilt | Event::Reset { .. } => *transaction = Transaction::default(),
+        Event::AuthAborted | Event::Offence(_) | Event::Quit => {}
     }
     Ok(())
 }

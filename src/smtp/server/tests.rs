@@ -64,7 +64,12 @@ impl Driver {
                     self.session.refuse(owed, &Refusal::permanent(50, "1.1", "nobody of that name"));
                 }
                 Event::Recipient { owed, .. } => self.session.accept_recipient(owed, &Reply::new(250, "2.1.5 yes")),
-                Event::Body(octets) => self.body.extend_from_slice(&octets),
+                Event::Body(octets) => {
+                    self.body.extend_from_slice(&octets);
+                    if self.body.windows(7).any(|word| word == b"no room") {
+                        self.session.spoil(Refusal::temporary(52, "3.1", "no room"));
+                    }
+                }
                 Event::EndOfData { ending, owed } => {
                     let body = String::from_utf8_lossy(&std::mem::take(&mut self.body)).into_owned();
                     match ending.stains.refusal(BareNewline::Normalize) {
@@ -87,7 +92,8 @@ impl Driver {
                     self.session.refuse(owed, &Refusal::permanent(1, "7.0", "as you like"));
                 }
                 Event::AuthResponse { owed, .. } => self.session.authenticated(owed, &Reply::new(235, "2.7.0 yes")),
-                Event::Reset { .. } => self.body.clear(),
+                Event::Spoilt | Event::Reset { .. } => self.body.clear(),
+                Event::AuthAborted => self.outcome.offences.push("AuthAborted".into()),
                 Event::Offence(offence) => self.outcome.offences.push(format!("{offence:?}")),
                 Event::Quit => {}
             }
@@ -199,6 +205,64 @@ fn a_look_alike_is_read_to_the_real_end_and_refused() {
         let outcome = play(&[EHLO, ENVELOPE, &format!("BDAT {} LAST\r\n{chunk}NOOP\r\n", chunk.len())]);
         assert_eq!(codes(&outcome), ["220", "250", "250", "250", "550", "250"], "{look_alike:?} in BDAT");
     }
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_acknowledged_however_late_that_is_known() {
+    let last = play(&[EHLO, ENVELOPE, "BDAT 9 LAST\r\nno room\r\nNOOP\r\n"]);
+    assert_eq!(codes(&last), ["220", "250", "250", "250", "452", "250"]);
+    let first = play(&[EHLO, ENVELOPE, "BDAT 9\r\nno room\r\nBDAT 3 LAST\r\nx\r\nNOOP\r\n"]);
+    assert_eq!(codes(&first), ["220", "250", "250", "250", "452", "503", "250"]);
+    let data = play(&[EHLO, ENVELOPE, "DATA\r\n", "no room\r\n.\r\n", "NOOP\r\n"]);
+    assert_eq!(codes(&data), ["220", "250", "250", "250", "354", "452", "250"]);
+    for outcome in [last, first, data] {
+        assert!(outcome.messages.is_empty() && outcome.offences.is_empty(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn octets_that_leave_nothing_behind_count_as_well() {
+    let mut driver = Driver::new(false);
+    [EHLO, ENVELOPE, "DATA\r\n"].iter().for_each(|step| driver.feed(step.as_bytes()));
+    for _ in 0..20 {
+        driver.feed(&[0; 64 << 10]);
+    }
+    assert!(driver.outcome.closed);
+    assert_eq!(codes(&driver.outcome).last(), Some(&"552"));
+}
+
+#[test]
+fn chunks_pipelined_behind_refused_recipients_are_no_mistakes() {
+    let group = "MAIL FROM:<a@example.net>\r\nRCPT TO:<no@example.org>\r\nBDAT 1\r\nxBDAT 1\r\nxBDAT 1 LAST\r\nx";
+    let outcome = play(&[EHLO, group, "NOOP\r\n"]);
+    assert_eq!(codes(&outcome), ["220", "250", "250", "550", "554", "503", "503", "250"]);
+    assert!(outcome.offences.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn guessing_addresses_ends_and_a_message_starts_the_count_anew() {
+    let no = "RCPT TO:<no@example.org>\r\n";
+    let outcome = play(&[EHLO, "MAIL FROM:<a@example.net>\r\n", &no.repeat(6)]);
+    assert_eq!(codes(&outcome), ["220", "250", "250", "550", "550", "550", "550", "550", "421"]);
+    let three = format!("{}{}{}", "MAIL FROM:<a@example.net>\r\n", no.repeat(3), "RCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n");
+    let outcome = play(&[EHLO, &three, &three, &three]);
+    assert!(!outcome.closed && outcome.messages.len() == 3, "{outcome:?}");
+}
+
+#[test]
+fn a_chunk_line_that_is_none_ends_the_session() {
+    for line in ["BDAT 6 LAST\nQUIT\r\n".to_owned(), format!("BDAT {} LAST\r\nQUIT\r\n", "0".repeat(3000))] {
+        let outcome = play(&[EHLO, ENVELOPE, &line]);
+        assert_eq!(codes(&outcome), ["220", "250", "250", "250", "501"], "{line}");
+        assert!(outcome.closed);
+    }
+}
+
+#[test]
+fn a_line_of_auth_that_is_none_ends_the_exchange() {
+    let outcome = play_as(true, &[EHLO, "AUTH PLAIN\r\n", "AGEAYg==\n", "NOOP\r\n"]);
+    assert_eq!(codes(&outcome), ["220", "250", "334", "500", "250"]);
+    assert_eq!(outcome.offences, ["AuthAborted", "BareNewline"]);
 }
 
 #[test]
