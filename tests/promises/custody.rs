@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -49,8 +49,19 @@ struct Load {
     next: AtomicUsize,
     acknowledged: AtomicUsize,
     fates: Mutex<Vec<Fate>>,
+    /// The test has failed already: nobody need go on.
+    over: AtomicBool,
     /// Odd while Postfix is being killed and restarted: an answer of its may get lost then.
     upheavals: AtomicUsize,
+}
+
+/// Ends the load when the one who drives it panics, who waits for it else.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(thread::panicking(), Ordering::SeqCst);
+    }
 }
 
 fn attempt(client: &mut Client, id: usize) -> io::Result<Attempt> {
@@ -94,6 +105,9 @@ fn send_all(load: &Load) {
             return;
         }
         loop {
+            if load.over.load(Ordering::SeqCst) {
+                return;
+            }
             let upheaval = load.upheavals.load(Ordering::SeqCst);
             let ended = attempt(&mut client, id).unwrap_or(Attempt::Broken);
             let calm = upheaval.is_multiple_of(2) && upheaval == load.upheavals.load(Ordering::SeqCst);
@@ -128,9 +142,11 @@ fn ten_thousand_messages_and_kill_nine() {
         next: AtomicUsize::new(0),
         acknowledged: AtomicUsize::new(0),
         fates: Mutex::new(vec![Fate::default(); MESSAGES]),
+        over: AtomicBool::new(false),
         upheavals: AtomicUsize::new(0),
     };
     thread::scope(|scope| {
+        let _over = Over(&load.over);
         for _ in 0..CLIENTS {
             scope.spawn(|| send_all(&load));
         }

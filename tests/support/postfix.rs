@@ -33,6 +33,9 @@ impl Postfix {
         for sub in ["etc", "spool", "data", "mail"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
+        // postsuper writes there itself, and not as root: of the half files that a killed cleanup leaves.
+        fs::write(dir.path().join("maillog"), "").unwrap();
+        chown(&dir.path().join("maillog"), "postfix");
         chown(&dir.path().join("data"), "postfix");
         chown(&dir.path().join("mail"), "nobody");
         fs::write(dir.path().join("etc/access"), "/^nobody@/ REJECT 5.1.1 no such user here\n/^later@/ DEFER_IF_PERMIT 4.2.1 not now\n")
@@ -90,6 +93,8 @@ impl Postfix {
     /// `kill -9` of the master and of everything it started.
     pub fn kill(&self) {
         let master = self.master().expect("postfix runs");
+        // Stopped it starts no more of them behind our back.
+        kill_process(master, Signal::STOP).unwrap();
         let family: Vec<Pid> = [master].into_iter().chain(children(master)).collect();
         for pid in &family {
             // One may have ended of itself in between.
