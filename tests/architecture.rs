@@ -14,16 +14,17 @@ use std::{
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("value", &[]),
     ("smtp", &["value"]),
+    ("dns", &["value"]),
     ("telemetry", &["value"]),
     ("message", &["smtp", "value"]),
     ("chain", &["message", "smtp", "telemetry", "value"]),
-    ("stages", &["chain", "message", "smtp", "telemetry", "value"]),
+    ("stages", &["chain", "message", "dns", "smtp", "telemetry", "value"]),
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
-    ("gate", &["journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
+    ("gate", &["journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
 ];
 
 /// Who may make the proof that somebody answers for a message, and so a `250` to the end of data.

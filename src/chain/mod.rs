@@ -8,11 +8,11 @@ mod verdict;
 mod wants;
 mod watch;
 
-pub use finding::{FINDINGS, Finding, Value};
+pub use finding::{FINDINGS, Finding, Known, Type, Value};
 pub use plan::{Chain, Configured, Mode, OnError};
 pub use runner::{Conclusion, Inspections, Question, StageTiming};
-pub use stage::{Inspection, Report, Stage, StageError};
-pub use verdict::{Decision, Verdict};
+pub use stage::{ForRecipient, Inspection, Report, Stage, StageError};
+pub use verdict::{Decision, Hold, HoldClass, Verdict};
 pub use wants::Wants;
 
 #[cfg(test)]

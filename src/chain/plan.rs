@@ -14,6 +14,7 @@ pub enum OnError {
     #[default]
     Tempfail,
     Reject,
+    Quarantine,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +66,7 @@ impl OnError {
             Self::Accept => "accept",
             Self::Tempfail => "tempfail",
             Self::Reject => "reject",
+            Self::Quarantine => "quarantine",
         }
     }
 
@@ -72,7 +74,8 @@ impl OnError {
     #[must_use]
     pub fn refusal(self) -> Option<Refusal> {
         match self {
-            Self::Accept => None,
+            // Held at the end of the message; a command is let through.
+            Self::Accept | Self::Quarantine => None,
             Self::Tempfail => Some(Refusal::temporary(51, "7.1", "service unavailable, try again later")),
             Self::Reject => Some(Refusal::permanent(54, "7.1", "service unavailable")),
         }

@@ -5,6 +5,7 @@ use crate::{
     message::{Client, Edit, Edits, HeaderBlock, Message},
     smtp::{Mail, Recipient},
     telemetry::{Incomplete, StageResult},
+    value::Id,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -54,7 +55,7 @@ pub enum Question<'a> {
     Connect(&'a Arc<Client>),
     Hello(&'a Arc<Client>),
     /// Begins a transaction; ends one under way.
-    Mail(&'a Arc<Client>, &'a Mail),
+    Mail(&'a Arc<Client>, &'a Mail, Id),
     Recipient(&'a Recipient),
     Headers(&'a HeaderBlock),
 }

@@ -4,6 +4,7 @@ use crate::{
     message::{Client, Content, Edit, Edits, Envelope, HeaderBlock, Message},
     smtp::{Address, Domain, Mail, Recipient, Refusal, ReversePath},
     telemetry::{Incomplete, StageResult},
+    value::Id,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,7 +81,7 @@ impl Inspection for Scripted {
     async fn hello(&mut self, _: &Arc<Client>) -> Result<Decision, StageError> {
         Ok(self.event("hello", "").await?.0)
     }
-    async fn mail(&mut self, _: &Arc<Client>, _: &Mail) -> Result<Decision, StageError> {
+    async fn mail(&mut self, _: &Arc<Client>, _: &Mail, _: Id) -> Result<Decision, StageError> {
         Ok(self.event("mail", "").await?.0)
     }
     async fn recipient(&mut self, _: &Recipient) -> Result<Decision, StageError> {
@@ -168,7 +169,7 @@ fn accept(configured: &mut Configured) {
 /// A whole transaction, as the gate drives it.
 async fn transaction(inspections: &mut Inspections) -> Conclusion {
     let client = client();
-    assert_eq!(inspections.ask(Question::Mail(&client, &mail())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Mail(&client, &mail(), Id::generate())).await.0, Decision::Go);
     assert_eq!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
     let message = message();
     inspections.ask(Question::Headers(&message.headers)).await;
@@ -304,14 +305,14 @@ async fn a_failure_before_the_message_refuses_the_command() {
         assert_eq!(inspections.ask(Question::Connect(&client)).await.0, Decision::Go);
         assert_eq!(inspections.ask(Question::Hello(&client)).await.0, Decision::Go);
         for _ in 0..2 {
-            let (decision, by) = inspections.ask(Question::Mail(&client, &mail())).await;
+            let (decision, by) = inspections.ask(Question::Mail(&client, &mail(), Id::generate())).await;
             assert_eq!(decision, Decision::Refuse(OnError::Tempfail.refusal().unwrap()), "{event}");
             assert_eq!(by.as_deref(), Some("a"));
         }
         assert_eq!(take(&calls).last().unwrap(), "b:abort", "the others hear that there is no transaction");
     }
     let (mut inspections, _) = Stages::default().stage("a", [("recipient", Fail)]).begin().await;
-    assert_eq!(inspections.ask(Question::Mail(&client(), &mail())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go);
     assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
     assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
 }
@@ -320,7 +321,7 @@ async fn a_failure_before_the_message_refuses_the_command() {
 async fn the_first_refusal_in_the_order_of_the_chain_is_given() {
     let refuse = |text: &str| [("mail", Refuse(permanent(text)))];
     let (mut inspections, calls) = Stages::default().stage("a", []).stage("b", refuse("b")).stage("c", refuse("c")).begin().await;
-    let said = inspections.ask(Question::Mail(&client(), &mail())).await;
+    let said = inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     assert_eq!(said, (Decision::Refuse(permanent("b")), Some("b".into())));
     assert_eq!(take(&calls)[6..], ["a:abort", "b:abort", "c:abort"]);
 }
@@ -429,7 +430,7 @@ async fn a_transaction_ends_once_however_it_ends() {
     let (mut inspections, calls) = Stages::default().stage("a", []).begin().await;
     inspections.abort();
     assert_eq!(take(&calls), ["a:begin"], "nothing was under way");
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     inspections.abort();
     inspections.abort();
     assert_eq!(take(&calls), ["a:mail", "a:abort"]);
@@ -437,7 +438,7 @@ async fn a_transaction_ends_once_however_it_ends() {
     take(&calls);
     inspections.abort();
     assert!(take(&calls).is_empty(), "a concluded message is not aborted");
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     drop(inspections);
     assert_eq!(take(&calls), ["a:mail", "a:abort"], "a lost connection");
 }
@@ -445,9 +446,9 @@ async fn a_transaction_ends_once_however_it_ends() {
 #[tokio::test]
 async fn a_panic_while_aborting_is_a_failure_like_any_other() {
     let (mut inspections, _) = Stages::default().stage("a", [("abort", Panic)]).begin().await;
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     inspections.abort();
-    assert_ne!(inspections.ask(Question::Mail(&client(), &mail())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go);
 }
 
 #[tokio::test]

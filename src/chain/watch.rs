@@ -2,7 +2,7 @@
 //! and timing stand there; what a failure means, and that an observing stage changes nothing,
 //! stands beside it.
 use super::{
-    Configured, Decision, Finding, Inspection, Mode, Report, StageError, Value, Verdict, Wants,
+    Configured, Decision, Finding, Hold, HoldClass, Inspection, Mode, OnError, Report, StageError, Verdict, Wants,
     finding::{INCOMPLETE, OBSERVED},
     runner::{Question, StageTiming},
 };
@@ -94,7 +94,7 @@ impl Watch {
                     match question {
                         Question::Connect(client) => inspection.connect(client).await,
                         Question::Hello(client) => inspection.hello(client).await,
-                        Question::Mail(client, mail) => inspection.mail(client, mail).await,
+                        Question::Mail(client, mail, id) => inspection.mail(client, mail, id).await,
                         Question::Recipient(recipient) => inspection.recipient(recipient).await,
                         Question::Headers(headers) => inspection.headers(headers).await,
                     }
@@ -197,13 +197,14 @@ impl Watch {
             (_, Some(_)) => StageResult::Incomplete,
             (Verdict::Refuse(_), None) => StageResult::Refuse,
             (Verdict::Discard, None) => StageResult::Discard,
+            (Verdict::Quarantine(_), None) => StageResult::Quarantine,
             (Verdict::Deliver, None) if report.edits.is_empty() => StageResult::Pass,
             (Verdict::Deliver, None) => StageResult::Edit,
         };
         report.findings.extend(transaction.observed);
         if let Some(why) = incomplete {
             report.findings.push(named(INCOMPLETE, configured, why.as_str()));
-            report.verdict = configured.on_error.refusal().map_or(Verdict::Deliver, Verdict::Refuse);
+            report.verdict = unfinished(configured, why);
             if configured.mode == Mode::Observe {
                 report.verdict = Verdict::Deliver;
             }
@@ -211,6 +212,7 @@ impl Watch {
             match &report.verdict {
                 Verdict::Deliver => {}
                 Verdict::Discard => report.findings.push(named(OBSERVED, configured, "discard")),
+                Verdict::Quarantine(hold) => report.findings.push(named(OBSERVED, configured, &format!("quarantine: {}", hold.reason))),
                 Verdict::Refuse(refusal) => report.findings.push(named(OBSERVED, configured, &format!("refuse: {refusal}"))),
             }
             if !report.edits.is_empty() {
@@ -277,6 +279,18 @@ fn standing(configured: &Configured) -> Decision {
     }
 }
 
+/// What a message comes to that a stage has not finished with.
+fn unfinished(configured: &Configured, why: Incomplete) -> Verdict {
+    match (configured.on_error, configured.on_error.refusal()) {
+        (_, Some(refusal)) => Verdict::Refuse(refusal),
+        (OnError::Quarantine, None) => {
+            let reason = format!("{} could not inspect it ({})", configured.name, why.as_str());
+            Verdict::Quarantine(Hold { class: HoldClass::Incomplete, reason: reason.into() })
+        }
+        (_, None) => Verdict::Deliver,
+    }
+}
+
 /// Edits that cannot be applied, or that the stage has no business to ask for, are left out.
 fn sift(configured: &Configured, report: &mut Report) {
     let before = report.edits.len();
@@ -292,7 +306,7 @@ fn sift(configured: &Configured, report: &mut Report) {
 }
 
 fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
-    Finding { name, value: Value::Text(format!("{}: {what}", configured.name).into()) }
+    Finding::text(name, format!("{}: {what}", configured.name))
 }
 
 fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
@@ -300,6 +314,7 @@ fn failed(configured: &Configured, event: &'static str, error: &StageError) -> I
     match error {
         StageError::Late => Incomplete::Late,
         StageError::Panicked => Incomplete::Panicked,
+        StageError::TooLarge(_) => Incomplete::TooLarge,
         StageError::Failed(_) => Incomplete::Failed,
     }
 }

@@ -10,7 +10,8 @@ pub use report::Report;
 
 use crate::chain::Chain;
 use crate::value::settings::{Problem, Problems, Section};
-use crate::{gate, stages, telemetry, upstream};
+
+use crate::{dns, gate, stages, stages::Surroundings, telemetry, upstream};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -31,8 +32,7 @@ pub struct Config {
 const LARGEST: u64 = 4 << 20;
 
 /// Tables of the contract that other versions have. Accepting them would promise what nobody does.
-const LATER: [(&str, &str); 4] = [
-    ("dns", "names are looked up by the system's resolver"),
+const LATER: [(&str, &str); 3] = [
     ("storage", "nothing is stored"),
     ("console", "there is no quarantine to review"),
     ("rule", "the strictest verdict of the stages wins"),
@@ -74,8 +74,10 @@ impl Config {
     fn read(root: &mut Section<'_>) -> Self {
         let settings = gate::settings::Settings::read(root);
         let (upstreams, routes) = upstream::settings::read(root);
-        let listeners: Vec<&str> = settings.listeners.iter().map(|listener| &*listener.name).collect();
-        let chain = Chain::new(stages::read(root, &listeners), settings.timeouts.message);
+        let dns = dns::Resolver::new(&dns::Settings::read(&mut root.section("dns")));
+        let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
+        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners };
+        let chain = Chain::new(stages::read(root, &surroundings), settings.timeouts.message);
         let gate = gate::Setup { settings, chain, upstreams, routes };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));

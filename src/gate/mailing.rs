@@ -14,6 +14,7 @@ use crate::smtp::{
 };
 use crate::telemetry::Violation;
 use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
+use crate::value::Id;
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
@@ -41,9 +42,9 @@ struct Header {
 }
 
 impl Mailing {
-    pub(super) fn new(session: &journal::Session, mail: Box<Mail>) -> Self {
+    pub(super) fn new(session: &journal::Session, id: Id, mail: Box<Mail>) -> Self {
         Self {
-            entry: session.begin(&mail, now()),
+            entry: session.begin(id, &mail, now()),
             mail,
             recipients: Vec::new(),
             upstream: None,

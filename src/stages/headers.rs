@@ -9,7 +9,7 @@
 //! insert  = ["X-Gate: mx.example.org"]
 //! add     = ["X-Policy: 7"]
 //! ```
-use super::{Kind, documented};
+use super::{Kind, Surroundings, documented};
 use crate::{
     chain::{Inspection, Report, Stage, StageError, Wants},
     message::{Client, Edit, HeaderBlock, Message},
@@ -49,7 +49,7 @@ struct Field {
     value: Box<str>,
 }
 
-fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
+fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
     let delete = list(section, "delete", |text| name(text).map(Into::into));
     let replace = list(section, "replace", field);
     let insert = list(section, "insert", field);

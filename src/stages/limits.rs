@@ -17,13 +17,13 @@
 //!
 //! The envelope is refused at MAIL and RCPT, a client by its HELO at MAIL too: a refused HELO is
 //! what many clients answer with another one.
-use super::{Kind, documented, pattern::Pattern};
+use super::{Kind, Surroundings, documented, pattern::Pattern};
 use crate::{
-    chain::{Decision, Finding, Inspection, Report, Stage, StageError, Value, Verdict, Wants},
+    chain::{Decision, Finding, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Message, MimeError},
     smtp::{Mail, Recipient, Refusal, Reply},
     value::{
-        ByteSize,
+        ByteSize, Id,
         settings::{Placed, Section},
     },
 };
@@ -45,10 +45,10 @@ pub(super) const KIND: Kind = Kind {
         documented("reply", "what is said instead of the usual texts, such as \"550 5.7.1 not accepted here\""),
     ],
     findings: &[
-        documented("limits.message_size", "octets of the message, where `message_size` is set"),
-        documented("limits.header_fields", "fields of its header section, where `header_fields` is set"),
-        documented("limits.header_size", "octets of its header section, where `header_size` is set"),
-        documented("limits.parts", "its MIME parts, where `parts` is set and they can be counted"),
+        Known::new("limits.message_size", Type::Number, "octets of the message, where `message_size` is set"),
+        Known::new("limits.header_fields", Type::Number, "fields of its header section, where `header_fields` is set"),
+        Known::new("limits.header_size", Type::Number, "octets of its header section, where `header_size` is set"),
+        Known::new("limits.parts", Type::Number, "its MIME parts, where `parts` is set and they can be counted"),
     ],
     build,
 };
@@ -66,7 +66,7 @@ struct Limits {
     reply: Option<Refusal>,
 }
 
-fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
+fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
     let limits = Limits {
         hello: patterns(section, "refuse_hello", Pattern::host),
         senders: patterns(section, "refuse_senders", Pattern::address),
@@ -204,7 +204,7 @@ impl Limits {
 fn measure(report: &mut Report, name: &'static str, limit: Option<u64>, value: impl FnOnce() -> u64, refusal: impl FnOnce() -> Refusal) {
     let Some(limit) = limit else { return };
     let value = value();
-    report.findings.push(Finding { name, value: Value::Number(i64::try_from(value).unwrap_or(i64::MAX)) });
+    report.findings.push(Finding::number(name, value));
     if value > limit && report.verdict == Verdict::Deliver {
         report.verdict = Verdict::Refuse(refusal());
     }
@@ -228,7 +228,7 @@ struct Counting {
 
 #[async_trait]
 impl Inspection for Counting {
-    async fn mail(&mut self, client: &Arc<Client>, mail: &Mail) -> Result<Decision, StageError> {
+    async fn mail(&mut self, client: &Arc<Client>, mail: &Mail, _: Id) -> Result<Decision, StageError> {
         self.recipients = 0;
         Ok(self.limits.mail(client, mail))
     }

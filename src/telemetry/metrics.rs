@@ -82,11 +82,18 @@ labels! {
 }
 labels! {
     /// What a call into a stage gave.
-    StageResult { Pass = "pass", Refuse = "refuse", Discard = "discard", Edit = "edit", Incomplete = "incomplete" }
+    StageResult { Pass = "pass", Refuse = "refuse", Discard = "discard", Quarantine = "quarantine", Edit = "edit", Incomplete = "incomplete" }
 }
 labels! {
     /// Why a stage did not finish.
-    Incomplete { Late = "late", Panicked = "panicked", Failed = "failed" }
+    Incomplete {
+        Late = "late",
+        Panicked = "panicked",
+        Failed = "failed",
+        TooLarge = "too_large",
+        BreakerOpen = "breaker_open",
+        Poisoned = "poisoned",
+    }
 }
 labels! {
     /// A step of a transaction with the upstream.
