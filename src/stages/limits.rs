@@ -17,9 +17,9 @@
 //!
 //! The envelope is refused at MAIL and RCPT, a client by its HELO at MAIL too: a refused HELO is
 //! what many clients answer with another one.
-use super::{Kind, Surroundings, documented, pattern::Pattern};
+use super::{Kind, Surroundings, documented};
 use crate::{
-    chain::{Decision, Finding, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
+    chain::{Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Message, MimeError},
     smtp::{Mail, Recipient, Refusal, Reply},
     value::{

@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 
 mod headers;
 mod limits;
-mod pattern;
 mod remote;
 
 /// A kind of stage that the configuration can name.

@@ -33,7 +33,10 @@ async fn the_envelope_is_refused_at_its_commands() {
         refusal(inspection.mail(&greeted("1-2-3.dynamic.example"), &mail("a@good.example"), Id::generate()).await.unwrap()),
         "550 5.7.1 client not accepted here"
     );
-    assert_eq!(refusal(inspection.mail(&good, &mail("a@bad.example"), Id::generate()).await.unwrap()), "550 5.7.1 sender not accepted here");
+    assert_eq!(
+        refusal(inspection.mail(&good, &mail("a@bad.example"), Id::generate()).await.unwrap()),
+        "550 5.7.1 sender not accepted here"
+    );
     assert_eq!(refusal(inspection.mail(&good, &mail(""), Id::generate()).await.unwrap()), "550 5.7.1 sender not accepted here");
     let announced = |size| Mail { size: Some(size), ..mail("a@good.example") };
     assert_eq!(refusal(inspection.mail(&good, &announced(1025), Id::generate()).await.unwrap()), "552 5.3.4 message too big");
