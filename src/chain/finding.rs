@@ -26,10 +26,12 @@ pub const FINDINGS: &[Known] = &[
     Known::new(
         INCOMPLETE,
         Type::Texts,
-        "a stage that did not finish, and why: \"name: late\", `failed`, `panicked`, `too_large`, `breaker_open`, `poisoned`",
+        "a stage that did not finish, and why: \"name: late\", or `failed`, `panicked`, `too_large`, `breaker_open`, `poisoned`",
     ),
-    Known::new(OBSERVED, Type::Texts, "a stage that only observes, and what it would have done: \"name: refuse: …\""),
+    Known::new(RULE, Type::Texts, "a rule that held"),
+    Known::new(OBSERVED, Type::Texts, "a stage or rule that only observes, and what it would have done: \"name: refuse: …\""),
 ];
+pub(super) const RULE: &str = "rule.matched";
 pub(super) const INCOMPLETE: &str = "stage.incomplete";
 pub(super) const OBSERVED: &str = "stage.observed";
 

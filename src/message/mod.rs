@@ -14,7 +14,7 @@ pub mod spool;
 
 pub use client::{Client, TlsFacts};
 pub use content::{Content, Reader};
-pub use edit::{Edit, Edits};
+pub use edit::{Edit, Edits, NewField, field_name};
 pub use header::{Field, Fields, HeaderBlock};
 pub use header_end::{HeaderEnd, HeaderError};
 pub use mime::{MimeError, MimeView, Part};

@@ -19,9 +19,9 @@
 //! what many clients answer with another one.
 use super::{Kind, Surroundings, documented};
 use crate::{
-    chain::{Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants},
+    chain::{settings, Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Message, MimeError},
-    smtp::{Mail, Recipient, Refusal, Reply},
+    smtp::{Mail, Recipient, Refusal},
     value::{
         ByteSize, Id,
         settings::{Placed, Section},
@@ -68,29 +68,20 @@ struct Limits {
 
 fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
     let limits = Limits {
-        hello: patterns(section, "refuse_hello", Pattern::host),
-        senders: patterns(section, "refuse_senders", Pattern::address),
-        recipients: patterns(section, "refuse_recipients", Pattern::address),
+        hello: settings::patterns(section, "refuse_hello", Pattern::host),
+        senders: settings::patterns(section, "refuse_senders", Pattern::address),
+        recipients: settings::patterns(section, "refuse_recipients", Pattern::address),
         count: number(section, "recipients"),
         message_size: size(section, "message_size"),
         header_fields: number(section, "header_fields"),
         header_size: size(section, "header_size"),
         parts: number(section, "parts"),
-        reply: reply(section),
+        reply: section.take("reply"),
     };
     if limits.wants() == Wants::NOTHING {
         section.complain("this stage limits nothing: give it at least one of its settings");
     }
     Some(Box::new(Arc::new(limits)))
-}
-
-fn patterns(section: &mut Section<'_>, key: &'static str, read: fn(&str) -> Result<Pattern, String>) -> Vec<Pattern> {
-    let items: Vec<Placed<String>> = section.take_or(key, Vec::new());
-    let read = |item: Placed<String>| {
-        let complain = |why| section.complain_at(item.span.clone(), format!("`{}`: {why}", section.path(key)));
-        read(&item.value).map_err(complain).ok()
-    };
-    items.into_iter().filter_map(read).collect()
 }
 
 fn number(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
@@ -108,38 +99,6 @@ fn positive(section: &Section<'_>, key: &str, value: u64, span: std::ops::Range<
         section.complain_at(span, format!("`{}`: nothing could pass; leave it out to have no limit", section.path(key)));
     }
     Some(value)
-}
-
-fn reply(section: &mut Section<'_>) -> Option<Refusal> {
-    let Placed { value, span } = section.take_placed::<String>("reply")?;
-    let refusal = parse_reply(&value);
-    if refusal.is_none() {
-        let text = format!(
-            "`{}`: `{value}` is no refusal: write a 4yz or 5yz code, the enhanced code of the same class, and a text, such as \"550 5.7.1 not accepted here\"",
-            section.path("reply")
-        );
-        section.complain_at(span, text);
-    }
-    refusal
-}
-
-/// RFC 5321 §4.2 and RFC 3463; the two codes must agree on the class.
-fn parse_reply(text: &str) -> Option<Refusal> {
-    let (code, rest) = text.split_once(' ')?;
-    let (status, words) = rest.split_once(' ')?;
-    let class = code.get(..1)?;
-    let is_code = code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit());
-    let mut numbers = status.split('.');
-    let is_status = numbers.next() == Some(class)
-        && numbers.clone().count() == 2
-        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()));
-    // 421 and 521 announce that the connection is closed, which is not for a stage to say.
-    let ends = matches!(code, "421" | "521");
-    let is_text = !words.trim().is_empty() && words.len() <= 400 && words.bytes().all(|octet| matches!(octet, b' '..=b'~'));
-    if !(is_code && is_status && is_text) || ends {
-        return None;
-    }
-    Refusal::from_reply(Reply::new(code.parse().ok()?, rest.to_owned()))
 }
 
 impl Limits {

@@ -3,7 +3,7 @@
 //! A file holds what the stage is for, its settings, the stage and its inspection, and its tests;
 //! the line makes it known to the configuration, to `octroi check` and to the reference.
 use crate::{
-    chain::{Configured, Known, Mode, OnError, Stage},
+    chain::{self, Configured, Known, Mode, OnError, Stage},
     dns,
     value::settings::{Placed, Section, nearest},
 };
@@ -78,7 +78,7 @@ pub fn read(root: &mut Section<'_>, surroundings: &Surroundings) -> Vec<Configur
 
 fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Configured> {
     let name = section.take_placed::<Box<str>>("name");
-    if let Some(Placed { value, span }) = name.as_ref().filter(|name| !is_name(&name.value)) {
+    if let Some(Placed { value, span }) = name.as_ref().filter(|name| !chain::is_name(&name.value)) {
         let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
         section.complain_at(span.clone(), text);
     }
@@ -92,7 +92,7 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         OnError::default(),
     );
     let mode = section.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], Mode::Enforce);
-    let listeners = read_listeners(section, &surroundings.listeners);
+    let listeners = chain::settings::listeners(section, &surroundings.listeners);
 
     let kind = section.require_placed::<String>("type").and_then(|kind| find(section, kind));
     let Some(kind) = kind else {
@@ -115,27 +115,6 @@ fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {
         section.complain_at(span, format!("`{}`: there is no stage of type `{value}`; {hint}", section.path("type")));
     }
     found
-}
-
-fn read_listeners(section: &mut Section<'_>, known: &[Box<str>]) -> Vec<Box<str>> {
-    let Some(names) = section.take_placed::<Vec<Placed<Box<str>>>>("listeners") else { return Vec::new() };
-    if names.value.is_empty() {
-        section.complain_at(names.span, format!("`{}`: an empty list; leave it out for all listeners", section.path("listeners")));
-    }
-    for Placed { value, span } in &names.value {
-        if !known.contains(value) {
-            let known: Vec<&str> = known.iter().map(|name| &**name).collect();
-            let hint =
-                nearest(value, &known).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-            section.complain_at(span.clone(), format!("`{}`: there is no listener `{value}`; {hint}", section.path("listeners")));
-        }
-    }
-    names.value.into_iter().map(|name| name.value).collect()
-}
-
-/// What can stand in a metric's label, in a log line and in a file name as it is.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]

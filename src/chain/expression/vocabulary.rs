@@ -70,7 +70,7 @@ impl Vocabulary {
     pub(super) fn has_headers(&self) -> bool {
         self.headers
     }
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.known.iter().map(|known| known.name)
     }
     /// Whether names begin with `root` and a dot.
