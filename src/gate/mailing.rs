@@ -100,13 +100,14 @@ impl Session {
     /// RCPT: the chain is asked, then the MTA itself, while the client waits.
     pub(super) async fn recipient(&mut self, recipient: Box<Recipient>, owed: Owed<AboutRecipient>) {
         if !self.inspections.is_empty()
-            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&recipient)).await
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&self.client, &recipient)).await
         {
             return self.refuse_recipient(owed, &recipient, &refusal, by(stage.as_deref()));
         }
         match self.ask_upstream(&recipient).await {
             Ok(Answer::Yes(reply)) => {
                 if let Some(mailing) = &mut self.mailing {
+                    self.inspections.accepted(&self.client, &recipient);
                     mailing.entry.recipient(&recipient);
                     mailing.recipients.push(*recipient);
                 }
@@ -309,7 +310,7 @@ impl Session {
         if !forged.is_empty() {
             message = message.edited(&forged);
         }
-        let mut conclusion = self.inspections.conclude(&message).await;
+        let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
         let Some(upstream) = mailing.upstream.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));
