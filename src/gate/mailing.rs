@@ -25,6 +25,8 @@ pub(super) struct Mailing {
     recipients: Vec<Recipient>,
     upstream: Option<Arc<Upstream>>,
     transaction: Option<Transaction>,
+    /// When the client last had something to say in it.
+    used: Instant,
     spool: Option<Spool>,
     header_end: Option<HeaderEnd>,
     /// Once it is complete.
@@ -48,6 +50,7 @@ impl Mailing {
             recipients: Vec::new(),
             upstream: None,
             transaction: None,
+            used: Instant::now(),
             spool: None,
             header_end: None,
             header: None,
@@ -56,9 +59,9 @@ impl Mailing {
         }
     }
 
-    /// A transaction with the upstream is open.
-    pub(super) fn holds_upstream(&self) -> bool {
-        self.transaction.is_some()
+    /// Since when a transaction with the upstream is open and not used; `None` where none is open.
+    pub(super) fn holds_upstream(&self) -> Option<Instant> {
+        self.transaction.as_ref().map(|_| self.used)
     }
 
     fn upstream_name(&self) -> Option<Arc<str>> {
@@ -152,6 +155,7 @@ impl Session {
         }
         if let Some(transaction) = &mut mailing.transaction {
             let answer = transaction.recipient(recipient).await;
+            mailing.used = Instant::now();
             if answer.is_err() {
                 mailing.transaction = None;
             }
@@ -160,6 +164,7 @@ impl Session {
         match upstream.begin(&self.seat, &self.client, &mailing.mail, recipient).await? {
             Answer::Yes((transaction, answer)) => {
                 mailing.transaction = Some(transaction);
+                mailing.used = Instant::now();
                 Ok(answer)
             }
             Answer::No(refusal) => Ok(Answer::No(refusal)),

@@ -117,7 +117,8 @@ pub enum Offence {
 pub struct Settings {
     pub hostname: Arc<str>,
     pub bare_newline: BareNewline,
-    /// Mistakes after which the session ends; commands that get nowhere count as one in ten.
+    /// Mistakes after which the session ends; commands that get nowhere count as one in ten. What
+    /// was counted is cleared by a message that is acknowledged.
     pub errors: u32,
     /// Nothing but EHLO, NOOP, STARTTLS and QUIT in clear text (RFC 3207 §4).
     pub require_tls: bool,
@@ -797,7 +798,6 @@ impl Session {
 
     pub fn accept_mail(&mut self, owed: Owed<AboutMail>, mail: &Mail) {
         self.paid(owed);
-        self.idle_commands = 0;
         self.utf8 = mail.utf8;
         self.binary = mail.body == Some(super::BodyType::BinaryMime);
         self.state = State::Mail;
@@ -817,7 +817,7 @@ impl Session {
     pub fn acknowledge(&mut self, owed: Owed<AboutMessage>, custody: &dyn Custody) {
         self.paid(owed);
         self.say(&custody.reply());
-        self.errors = 0;
+        (self.errors, self.idle_commands) = (0, 0);
         self.forget();
     }
 

@@ -16,6 +16,7 @@ mod custody;
 mod dialogues;
 mod partners;
 mod running;
+mod slow_clients;
 mod smuggling;
 mod submission;
 #[path = "../support/mod.rs"]
