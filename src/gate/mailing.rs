@@ -222,7 +222,7 @@ impl Session {
         if let Some(mailing) = &mut self.mailing {
             mailing.entry.error(error);
         }
-        self.spoil(no_storage()).await;
+        self.spoil(error.refusal()).await;
     }
 
     /// The message is given up: its rest is read and dropped, and the client told in time.
@@ -272,7 +272,7 @@ impl Session {
     pub(super) async fn end_of_data(&mut self, ending: Ending, owed: Owed<AboutMessage>) {
         if self.mailing.as_ref().is_none_or(|mailing| mailing.abandoned) {
             // The protocol's machine says so itself; this is for the day it does not.
-            return self.refuse_message(owed, &no_storage()).await;
+            return self.refuse_message(owed, &SpoolError::Full.refusal()).await;
         }
         let policy = self.accepted.generation.settings.smtp.bare_newline;
         if let Some(mailing) = &mut self.mailing {
@@ -299,7 +299,7 @@ impl Session {
                 if let Some(mailing) = &mut self.mailing {
                     mailing.entry.error(&error);
                 }
-                return self.refuse_message(owed, &no_storage()).await;
+                return self.refuse_message(owed, &error.refusal()).await;
             }
         };
         let Some(mut mailing) = self.mailing.take() else {
@@ -376,10 +376,6 @@ const SHOWN: usize = 200;
 /// The journal's clock, which is the process's.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-fn no_storage() -> Refusal {
-    Refusal::temporary(52, "3.1", "no storage left for the message, try again later")
 }
 
 /// The attack or fault that stains of this kind are counted as, and what the log says of it.

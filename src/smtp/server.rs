@@ -13,7 +13,7 @@
 //! session reads no further until it has been paid: by a method that consumes it, so that nothing
 //! is answered twice or not at all.
 
-use super::data::{BareNewline, ChunkDecoder, Decoder, Piece, Stains};
+use super::data::{ChunkDecoder, Decoder, Piece, Stains};
 use super::{Command, Custody, Domain, Mail, Mistake, Offer, Recipient, Refusal, Reply};
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
@@ -116,7 +116,6 @@ pub enum Offence {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub hostname: Arc<str>,
-    pub bare_newline: BareNewline,
     /// Mistakes after which the session ends; commands that get nowhere count as one in ten. What
     /// was counted is cleared by a message that is acknowledged.
     pub errors: u32,
@@ -690,7 +689,7 @@ impl Session {
             // BINARYMIME goes with BDAT only (RFC 3030 §3).
             State::Recipients if self.binary => self.out_of_order("BINARYMIME is sent by BDAT"),
             State::Recipients => {
-                self.state = State::Data(Decoder::new(self.settings.bare_newline));
+                self.state = State::Data(Decoder::new());
                 self.say(&Reply::new(354, "send the message, end it with CR LF . CR LF"));
                 None
             }
@@ -705,7 +704,7 @@ impl Session {
     fn begin_chunk(&mut self, size: u64, last: bool) -> Option<Event> {
         match &mut self.state {
             State::Recipients => {
-                let decoder = ChunkDecoder::new(self.settings.bare_newline, self.binary);
+                let decoder = ChunkDecoder::new(self.binary);
                 self.state = State::Chunks { decoder, remaining: size, last, due: true };
             }
             State::Chunks { remaining, last: was_last, due, .. } => (*remaining, *was_last, *due) = (size, last, true),

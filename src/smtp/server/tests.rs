@@ -1,6 +1,7 @@
 //! Whole dialogues, each fed whole, octet by octet, and cut in two at every place: what is answered
 //! and what is delivered may not depend on how the network cut it.
 use super::*;
+use crate::smtp::data::BareNewline;
 use crate::smtp::{BodyType, Refusal};
 
 /// What became of a dialogue.
@@ -21,7 +22,7 @@ impl Custody for Kept {
 }
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings { hostname: "mx.example.org".into(), bare_newline: BareNewline::Normalize, errors: 4, require_tls: false })
+    Arc::new(Settings { hostname: "mx.example.org".into(), errors: 4, require_tls: false })
 }
 
 fn offer(tls: bool) -> Arc<Offer> {
