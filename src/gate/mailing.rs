@@ -146,29 +146,10 @@ impl Session {
         }
         mailing.entry.upstream(upstream.name());
         mailing.upstream = Some(Arc::clone(&upstream));
-        if mailing.transaction.is_none() && !mailing.recipients.is_empty() {
-            // The connection broke between two recipients; what was accepted is said again.
-            match upstream.replay(&self.seat, &self.client, &mailing.mail, &mailing.recipients).await? {
-                Answer::Yes(transaction) => mailing.transaction = Some(transaction),
-                Answer::No(refusal) => return Ok(Answer::No(refusal)),
-            }
-        }
-        if let Some(transaction) = &mut mailing.transaction {
-            let answer = transaction.recipient(recipient).await;
-            mailing.used = Instant::now();
-            if answer.is_err() {
-                mailing.transaction = None;
-            }
-            return answer;
-        }
-        match upstream.begin(&self.seat, &self.client, &mailing.mail, recipient).await? {
-            Answer::Yes((transaction, answer)) => {
-                mailing.transaction = Some(transaction);
-                mailing.used = Instant::now();
-                Ok(answer)
-            }
-            Answer::No(refusal) => Ok(Answer::No(refusal)),
-        }
+        let Mailing { transaction, mail, recipients, .. } = mailing;
+        let answer = upstream.recipient(transaction, &self.seat, &self.client, mail, recipients, recipient).await;
+        mailing.used = Instant::now();
+        answer
     }
 
     /// A piece of the message: to the spool, and to every stage of the first segment.
