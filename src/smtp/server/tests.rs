@@ -1,8 +1,7 @@
 //! Whole dialogues, each fed whole, octet by octet, and cut in two at every place: what is answered
 //! and what is delivered may not depend on how the network cut it.
-use super::*;
-use crate::smtp::data::BareNewline;
-use crate::smtp::{BodyType, Refusal};
+use super::{commands::COMMAND_LINE, *};
+use crate::smtp::{BodyType, Custody, Refusal, data::BareNewline};
 
 /// What became of a dialogue.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
