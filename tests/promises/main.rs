@@ -1,5 +1,5 @@
 //! What octroi promises, tried on the real binary with real partners.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
