@@ -224,6 +224,18 @@ fn an_upstream_that_is_down_stops_no_banner_and_comes_back() {
 }
 
 /// A connection of the pool that the upstream closed meanwhile costs nobody a message.
+/// Also where no mail flows that would find out.
+#[test]
+fn readiness_follows_the_upstream() {
+    let mta = Mta::start();
+    let mut gate = gate_before(&mta);
+    mta.stop();
+    gate.wait_for_health("/readyz", 503);
+    gate.wait_alive();
+    mta.restart();
+    gate.wait_ready();
+}
+
 #[test]
 fn a_pooled_connection_that_died_is_replaced_unseen() {
     let mta = Mta::start();
