@@ -121,7 +121,6 @@ impl ListenerState {
             metrics: listener_metrics,
             session: Arc::new(server::Settings {
                 hostname: Arc::clone(&settings.hostname),
-                bare_newline: settings.smtp.bare_newline,
                 errors: settings.limits.errors,
                 require_tls: listener.require_tls,
             }),
