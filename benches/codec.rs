@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use divan::{Bencher, black_box, counter::BytesCount};
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
-use octroi::smtp::data::{BareNewline, ChunkDecoder, Decoder, Piece, Stuffer};
+use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stuffer};
 use octroi::smtp::{Capabilities, Command, Offer, Reply};
 
 fn main() {
@@ -53,7 +53,7 @@ fn text(bencher: Bencher<'_, '_>, text: &Text, mut read: impl FnMut(&mut BytesMu
 #[divan::bench(args = TEXTS)]
 fn data(bencher: Bencher<'_, '_>, what: &Text) {
     text(bencher, what, |input| {
-        let mut decoder = Decoder::new(BareNewline::Normalize);
+        let mut decoder = Decoder::new();
         while let Piece::Body(body) = decoder.next(input) {
             black_box(body);
         }
@@ -63,7 +63,7 @@ fn data(bencher: Bencher<'_, '_>, what: &Text) {
 #[divan::bench(args = TEXTS)]
 fn bdat(bencher: Bencher<'_, '_>, what: &Text) {
     text(bencher, what, |input| {
-        let mut decoder = ChunkDecoder::new(BareNewline::Normalize, false);
+        let mut decoder = ChunkDecoder::new(false);
         let mut remaining = input.len() as u64;
         while remaining > 0 {
             black_box(decoder.next(input, &mut remaining));

@@ -2,7 +2,6 @@
 //! the seed has it.
 use bytes::BytesMut;
 use octroi::smtp::client::Replies;
-use octroi::smtp::data::BareNewline;
 use octroi::smtp::server::{Event, Session, Settings};
 use octroi::smtp::{Custody, Offer, Refusal, Reply};
 use std::sync::Arc;
@@ -109,7 +108,7 @@ pub(crate) fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, seed: u32) {
 }
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings { hostname: "mx.example.org".into(), bare_newline: BareNewline::Normalize, errors: 20, require_tls: false })
+    Arc::new(Settings { hostname: "mx.example.org".into(), errors: 20, require_tls: false })
 }
 
 fn offer(tls: bool) -> Arc<Offer> {

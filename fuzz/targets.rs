@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
-use octroi::smtp::data::{BareNewline, ChunkDecoder, Decoder, Piece, Stains, Stuffer};
+use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
 
 mod dialogue;
@@ -31,7 +31,7 @@ pub fn data(input: &[u8]) {
 }
 
 fn decode(wire: &[u8], cuts: Cuts) -> (Reading, Vec<u8>) {
-    let (mut decoder, mut input, mut text) = (Decoder::new(BareNewline::Reject), BytesMut::new(), Vec::new());
+    let (mut decoder, mut input, mut text) = (Decoder::new(), BytesMut::new(), Vec::new());
     let mut pieces = cuts.of(wire);
     loop {
         match decoder.next(&mut input) {
@@ -54,7 +54,7 @@ fn reading(text: Vec<u8>, stains: Stains, leading_dot: bool) -> Reading {
 pub fn bdat(input: &[u8]) {
     let (cuts, content) = Cuts::from(input);
     for binary in [false, true] {
-        let mut decoder = ChunkDecoder::new(BareNewline::Reject, binary);
+        let mut decoder = ChunkDecoder::new(binary);
         let mut text = Vec::new();
         for chunk in cuts.of(content) {
             let (mut input, mut remaining) = (BytesMut::new(), chunk.len() as u64);

@@ -2,7 +2,7 @@
 //! this does not.
 //!
 //! Comments and tests are not looked at: a test may reach up for what it tries.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what is wrong by failing")]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

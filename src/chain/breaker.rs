@@ -4,7 +4,7 @@ use crate::telemetry::StageMetrics;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -27,7 +27,7 @@ impl Default for BreakerSettings {
 
 /// Shared by all sessions.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub struct Breaker {
     settings: BreakerSettings,
     start: Instant,
     /// In a row.
@@ -36,19 +36,23 @@ pub(super) struct Breaker {
     successes: AtomicU64,
     /// Milliseconds after `start` that it is open until; 0: closed.
     until: AtomicU64,
+    /// One was let through to try, and nothing came of it yet.
+    trying: AtomicBool,
     /// Trials that failed since it was closed.
     trials: AtomicU32,
     metrics: OnceLock<Arc<StageMetrics>>,
 }
 
 impl Breaker {
-    pub(super) fn new(settings: BreakerSettings) -> Self {
+    #[must_use]
+    pub fn new(settings: BreakerSettings) -> Self {
         Self {
             settings,
             start: Instant::now(),
             failures: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             until: AtomicU64::new(0),
+            trying: AtomicBool::new(false),
             trials: AtomicU32::new(0),
             metrics: OnceLock::new(),
         }
@@ -68,7 +72,18 @@ impl Breaker {
         }
         let now = self.now();
         let next = now.saturating_add(self.pause());
-        now >= until && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let tries = now >= until && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if tries {
+            self.trying.store(true, Ordering::Relaxed);
+        }
+        tries
+    }
+
+    /// Whether there is no use in asking now; unlike [`lets_through`](Self::lets_through), this does
+    /// not begin a trial.
+    pub(super) fn is_open(&self) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until != 0 && self.now() < until
     }
 
     pub(super) fn successes(&self) -> u64 {
@@ -92,12 +107,11 @@ impl Breaker {
         if self.settings.failures == 0 || failures < self.settings.failures {
             return;
         }
-        let open = self.until.load(Ordering::Relaxed) != 0;
-        // Those that were under way when it opened fail as well; only a trial counts.
-        if open && failures == self.settings.failures {
-            return;
-        }
-        if open {
+        if self.until.load(Ordering::Relaxed) != 0 {
+            // Those that were under way when it opened fail as well; only a trial counts.
+            if !self.trying.swap(false, Ordering::Relaxed) {
+                return;
+            }
             self.trials.fetch_add(1, Ordering::Relaxed);
         } else {
             tracing::warn!(stage, failures, "circuit breaker open: it is left alone for a while");

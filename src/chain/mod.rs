@@ -1,17 +1,20 @@
 //! The chain of stages: the contract, what stages say, the plan, and the one way into a stage.
 
+mod breaker;
 mod expression;
 mod finding;
 mod pattern;
 pub mod plan;
 pub mod rules;
 pub mod runner;
+mod scans;
 pub(crate) mod settings;
 mod stage;
 mod verdict;
 mod wants;
 mod watch;
 
+pub use breaker::{Breaker, BreakerSettings};
 pub use expression::{Expression, Facts, Mistake, Vocabulary};
 pub use finding::{FINDINGS, Finding, Known, Type, Value};
 pub(crate) use pattern::Pattern;

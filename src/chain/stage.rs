@@ -23,7 +23,7 @@ pub enum StageError {
 }
 
 /// What a stage says at the end of a message.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     /// Of the message, for all its recipients.
     pub verdict: Verdict,

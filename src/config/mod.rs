@@ -8,7 +8,7 @@ mod tests;
 
 pub use report::Report;
 
-use crate::chain::Chain;
+use crate::chain::{self, Chain, Vocabulary};
 use crate::value::settings::{Problem, Problems, Section};
 
 use crate::{dns, gate, stages, stages::Surroundings, telemetry, upstream};
@@ -32,11 +32,7 @@ pub struct Config {
 const LARGEST: u64 = 4 << 20;
 
 /// Tables of the contract that other versions have. Accepting them would promise what nobody does.
-const LATER: [(&str, &str); 3] = [
-    ("storage", "nothing is stored"),
-    ("console", "there is no quarantine to review"),
-    ("rule", "the strictest verdict of the stages wins"),
-];
+const LATER: [(&str, &str); 2] = [("storage", "nothing is stored"), ("console", "there is no quarantine to review")];
 
 impl Config {
     /// Reads the file at `path`.
@@ -77,7 +73,13 @@ impl Config {
         let dns = dns::Resolver::new(&dns::Settings::read(&mut root.section("dns")));
         let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
         let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners };
-        let chain = Chain::new(stages::read(root, &surroundings), settings.timeouts.message);
+        let configured = stages::read(root, &surroundings);
+        let of = |kind: &stages::Kind| configured.iter().any(|stage| stage.kind == kind.name);
+        let (present, absent): (Vec<_>, Vec<_>) = stages::KINDS.iter().partition(|kind| of(kind));
+        let findings = |kinds: &[&stages::Kind]| kinds.iter().flat_map(|kind| kind.findings).copied().collect::<Vec<_>>();
+        let vocabulary = Vocabulary::of_message(findings(&present), findings(&absent));
+        let rules = chain::rules::read(root, vocabulary, &surroundings.listeners);
+        let chain = Chain::new(configured, settings.timeouts.message).with_rules(rules);
         let gate = gate::Setup { settings, chain, upstreams, routes };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));

@@ -26,6 +26,8 @@ pub(super) struct Mailing {
     recipients: Vec<Recipient>,
     upstream: Option<Arc<Upstream>>,
     transaction: Option<Transaction>,
+    /// When the client last had something to say in it.
+    used: Instant,
     spool: Option<Spool>,
     header_end: Option<HeaderEnd>,
     /// Once it is complete.
@@ -49,6 +51,7 @@ impl Mailing {
             recipients: Vec::new(),
             upstream: None,
             transaction: None,
+            used: Instant::now(),
             spool: None,
             header_end: None,
             header: None,
@@ -57,9 +60,9 @@ impl Mailing {
         }
     }
 
-    /// A transaction with the upstream is open.
-    pub(super) fn holds_upstream(&self) -> bool {
-        self.transaction.is_some()
+    /// Since when a transaction with the upstream is open and not used; `None` where none is open.
+    pub(super) fn holds_upstream(&self) -> Option<Instant> {
+        self.transaction.as_ref().map(|_| self.used)
     }
 
     fn upstream_name(&self) -> Option<Arc<str>> {
@@ -100,13 +103,14 @@ impl Session {
     /// RCPT: the chain is asked, then the MTA itself, while the client waits.
     pub(super) async fn recipient(&mut self, recipient: Box<Recipient>, owed: Owed<AboutRecipient>) {
         if !self.inspections.is_empty()
-            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&recipient)).await
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&self.client, &recipient)).await
         {
             return self.refuse_recipient(owed, &recipient, &refusal, by(stage.as_deref()));
         }
         match self.ask_upstream(&recipient).await {
             Ok(Answer::Yes(reply)) => {
                 if let Some(mailing) = &mut self.mailing {
+                    self.inspections.accepted(&self.client, &recipient);
                     mailing.entry.recipient(&recipient);
                     mailing.recipients.push(*recipient);
                 }
@@ -144,27 +148,10 @@ impl Session {
         }
         mailing.entry.upstream(upstream.name());
         mailing.upstream = Some(Arc::clone(&upstream));
-        if mailing.transaction.is_none() && !mailing.recipients.is_empty() {
-            // The connection broke between two recipients; what was accepted is said again.
-            match upstream.replay(&self.seat, &self.client, &mailing.mail, &mailing.recipients).await? {
-                Answer::Yes(transaction) => mailing.transaction = Some(transaction),
-                Answer::No(refusal) => return Ok(Answer::No(refusal)),
-            }
-        }
-        if let Some(transaction) = &mut mailing.transaction {
-            let answer = transaction.recipient(recipient).await;
-            if answer.is_err() {
-                mailing.transaction = None;
-            }
-            return answer;
-        }
-        match upstream.begin(&self.seat, &self.client, &mailing.mail, recipient).await? {
-            Answer::Yes((transaction, answer)) => {
-                mailing.transaction = Some(transaction);
-                Ok(answer)
-            }
-            Answer::No(refusal) => Ok(Answer::No(refusal)),
-        }
+        let Mailing { transaction, mail, recipients, .. } = mailing;
+        let answer = upstream.recipient(transaction, &self.seat, &self.client, mail, recipients, recipient).await;
+        mailing.used = Instant::now();
+        answer
     }
 
     /// A piece of the message: to the spool, and to every stage of the first segment.
@@ -218,7 +205,7 @@ impl Session {
         if let Some(mailing) = &mut self.mailing {
             mailing.entry.error(error);
         }
-        self.spoil(no_storage()).await;
+        self.spoil(error.refusal()).await;
     }
 
     /// The message is given up: its rest is read and dropped, and the client told in time.
@@ -268,7 +255,7 @@ impl Session {
     pub(super) async fn end_of_data(&mut self, ending: Ending, owed: Owed<AboutMessage>) {
         if self.mailing.as_ref().is_none_or(|mailing| mailing.abandoned) {
             // The protocol's machine says so itself; this is for the day it does not.
-            return self.refuse_message(owed, &no_storage()).await;
+            return self.refuse_message(owed, &SpoolError::Full.refusal()).await;
         }
         let policy = self.accepted.generation.settings.smtp.bare_newline;
         if let Some(mailing) = &mut self.mailing {
@@ -295,7 +282,7 @@ impl Session {
                 if let Some(mailing) = &mut self.mailing {
                     mailing.entry.error(&error);
                 }
-                return self.refuse_message(owed, &no_storage()).await;
+                return self.refuse_message(owed, &error.refusal()).await;
             }
         };
         let Some(mut mailing) = self.mailing.take() else {
@@ -309,7 +296,7 @@ impl Session {
         if !forged.is_empty() {
             message = message.edited(&forged);
         }
-        let mut conclusion = self.inspections.conclude(&message).await;
+        let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
         let Some(upstream) = mailing.upstream.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));
@@ -372,10 +359,6 @@ const SHOWN: usize = 200;
 /// The journal's clock, which is the process's.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-fn no_storage() -> Refusal {
-    Refusal::temporary(52, "3.1", "no storage left for the message, try again later")
 }
 
 /// The attack or fault that stains of this kind are counted as, and what the log says of it.

@@ -168,16 +168,17 @@ impl Session {
         let in_data = self.smtp.waiting() == Waiting::Data;
         // A body may take its time between two pieces; a command has to be there, whole, by then,
         // or a client could hold the session with an octet every now and then. And while the client
-        // is slow the upstream is not held, but for the time it takes to see that it is.
+        // is slow the upstream is not held, but for the time it takes to see that it is; commands
+        // that are not for the upstream do not prolong it.
+        let held = self.mailing.as_ref().and_then(Mailing::holds_upstream);
         let (mut deadline, release) = if in_data {
             let (since, _) = *self.content.get_or_insert((now, 0));
-            (now + timeouts.client_data, since + timeouts.hold)
+            (now + timeouts.client_data, held.map(|_| since + timeouts.hold))
         } else {
             self.content = None;
             let since = *self.waiting.get_or_insert(now);
-            (since + timeouts.client_command, since + timeouts.hold.max(COMMAND_HOLD))
+            (since + timeouts.client_command, held.map(|used| used + timeouts.hold.max(COMMAND_HOLD)))
         };
-        let release = self.mailing.as_ref().filter(|mailing| mailing.holds_upstream()).map(|_| release);
         if let Some(release) = release {
             deadline = deadline.min(release);
         }

@@ -7,14 +7,18 @@ mod listener;
 
 pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
-use super::tls::{Certificate, TlsError, read_roots};
+use super::tls::{self, Certificate, TlsError, read_roots};
 use crate::smtp::{Domain, data::BareNewline};
 use crate::upstream;
 use crate::value::{
     ByteSize,
     settings::{Placed, Section, Setting},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Everything the gate needs to know besides upstreams and stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,16 +190,26 @@ impl Tls {
 
 impl CertificateFiles {
     /// Also opens them: a certificate that cannot be read, or that its key does not fit, is a
-    /// mistake with a place like any other.
+    /// mistake with a place like any other. Each is looked at even where the other is missing.
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let certificate = section.require_placed::<PathBuf>("certificate");
         let private_key = section.require_placed::<PathBuf>("private_key");
+        let mut whole = true;
+        let mut look = |key, placed: &Option<Placed<PathBuf>>, look_at: fn(&Path) -> Result<(), TlsError>| {
+            if let Some(Placed { value, span }) = placed
+                && let Err(error) = look_at(value)
+            {
+                whole = false;
+                section.complain_at(span.clone(), format!("`{}`: {error}", section.path(key)));
+            }
+        };
+        look("certificate", &certificate, |path| tls::read_chain(path).map(drop));
+        look("private_key", &private_key, |path| tls::read_key(path).map(drop));
         let (certificate, private_key) = (certificate?, private_key?);
         let files = Self { certificate: certificate.value, private_key: private_key.value };
-        if let Err(error) = Certificate::load(&files) {
-            let of_key = matches!(&error, TlsError::File { path, .. } if *path == files.private_key);
-            let (key, span) = if of_key { ("private_key", private_key.span) } else { ("certificate", certificate.span) };
-            section.complain_at(span, format!("`{}`: {error}", section.path(key)));
+        // What is left is that they do not belong together, which the key is told.
+        if whole && let Err(error) = Certificate::load(&files) {
+            section.complain_at(private_key.span, format!("`{}`: {error}", section.path("private_key")));
         }
         Some(files)
     }

@@ -9,7 +9,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SigningKey},
 };
 use std::{
     collections::HashMap,
@@ -58,21 +58,37 @@ impl Certificate {
     /// # Errors
     /// The file and what is wrong with it.
     pub fn load(files: &CertificateFiles) -> Result<Self, TlsError> {
-        let chain = read_certificates(&files.certificate)?;
-        let leaf = chain.first().ok_or_else(|| wrong(&files.certificate, "no certificate in it"))?;
+        let chain = read_chain(&files.certificate)?;
         let (names, issuer, not_after) = {
-            let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| wrong(&files.certificate, e))?;
+            let leaf = leaf(&files.certificate, &chain)?;
             (names_of(&leaf), leaf.issuer().to_string(), leaf.validity().not_after.timestamp())
         };
-        let key = PrivateKeyDer::from_pem_file(&files.private_key).map_err(|e| wrong(&files.private_key, pem_error(&e, "private key")))?;
-        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| wrong(&files.private_key, e))?;
-        let key = CertifiedKey::new(chain, key);
+        let key = CertifiedKey::new(chain, read_key(&files.private_key)?);
         match key.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(_) => return Err(wrong(&files.private_key, format!("not the key of {}", files.certificate.display()))),
         }
         Ok(Self { files: files.clone(), names, issuer, not_after, key: Arc::new(key) })
     }
+}
+
+/// A chain whose first certificate makes sense.
+pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = read_certificates(path)?;
+    leaf(path, &chain)?;
+    Ok(chain)
+}
+
+fn leaf<'a>(path: &Path, chain: &'a [CertificateDer<'_>]) -> Result<X509Certificate<'a>, TlsError> {
+    let leaf = chain.first().ok_or_else(|| wrong(path, "no certificate in it"))?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| wrong(path, e))?;
+    Ok(leaf)
+}
+
+/// A private key of a kind that TLS has.
+pub(super) fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
+    let key = PrivateKeyDer::from_pem_file(path).map_err(|e| wrong(path, pem_error(&e, "private key")))?;
+    aws_lc_rs::sign::any_supported_type(&key).map_err(|e| wrong(path, e))
 }
 
 /// All certificates of a PEM file.

@@ -82,18 +82,17 @@ pub enum Piece {
 /// Takes DATA apart.
 #[derive(Debug)]
 pub struct Decoder {
-    policy: BareNewline,
     scanner: Scanner,
     /// The end has been read, and is said by the next call.
     ended: bool,
 }
 
 impl Decoder {
-    /// A decoder for what follows the `354`. The text it gives is the same under every policy,
-    /// which only decides what [`refusal`](Self::refusal) says in the end.
+    /// A decoder for what follows the `354`. The text it gives is the same under every
+    /// [policy](BareNewline), which decides only what becomes of its [stains](Self::stains).
     #[must_use]
-    pub fn new(policy: BareNewline) -> Self {
-        Self { policy, scanner: Scanner::new(Mode::Data), ended: false }
+    pub fn new() -> Self {
+        Self { scanner: Scanner::new(Mode::Data), ended: false }
     }
     /// Takes what it can from `input`: in general all of it, as one [`Piece::Body`], which is the
     /// input itself and not a copy unless a bare LF or CR has to grow. To be called until it
@@ -113,11 +112,6 @@ impl Decoder {
     pub fn stains(&self) -> Stains {
         self.scanner.stains()
     }
-    /// Why the message must not pass, judged by what has been read of it.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.stains().refusal(self.policy)
-    }
     /// Whether a line of the message begins with a dot, and DATA towards the upstream has to stuff.
     #[must_use]
     pub fn has_leading_dot(&self) -> bool {
@@ -132,6 +126,6 @@ impl Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self::new(BareNewline::default())
+        Self::new()
     }
 }

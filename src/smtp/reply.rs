@@ -157,3 +157,30 @@ pub trait Custody {
     /// What the client is told; a 2yz.
     fn reply(&self) -> Reply;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_has_two_codes_that_agree() {
+        for right in ["550 5.7.1 no", "451 4.7.0 later, please", "599 5.123.999 x"] {
+            assert_eq!(parse(right).unwrap().to_string(), right);
+        }
+        for wrong in [
+            "250 2.0.0 ok",
+            "550 4.7.1 no",
+            "550 no",
+            "550 5.7 no",
+            "550 5.7.1",
+            "550 5.7.1 ",
+            "421 4.7.0 bye",
+            "5500 5.7.1 no",
+            "550 5.7.1 a\r\nb",
+            "55é 5.7.1 x",
+            "",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

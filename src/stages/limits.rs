@@ -19,7 +19,7 @@
 //! what many clients answer with another one.
 use super::{Kind, Surroundings, documented};
 use crate::{
-    chain::{settings, Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants},
+    chain::{Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants, settings},
     message::{Client, Message, MimeError},
     smtp::{Mail, Recipient, Refusal},
     value::{

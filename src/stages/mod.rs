@@ -3,7 +3,7 @@
 //! A file holds what the stage is for, its settings, the stage and its inspection, and its tests;
 //! the line makes it known to the configuration, to `octroi check` and to the reference.
 use crate::{
-    chain::{self, Configured, Known, Mode, OnError, Stage},
+    chain::{self, Breaker, BreakerSettings, Configured, Known, Mode, OnError, Stage, Vocabulary},
     dns,
     value::settings::{Placed, Section, nearest},
 };
@@ -58,9 +58,14 @@ pub static COMMON: &[Documented] = &[
     documented("on_error", "what its failure means: \"accept\", \"tempfail\" (the default), \"reject\" or \"quarantine\""),
     documented("mode", "\"enforce\" (the default), or \"observe\": it reports what it would have done and changes nothing"),
     documented("listeners", "names of the listeners it applies to; without them, all"),
+    documented("when", "a condition over client and sender, asked at MAIL; where it does not hold the stage sees nothing of the message"),
+    documented("breaker_failures", "failures in a row after which a stage that asks somebody else is left alone for a while (5; 0: never)"),
+    documented("breaker_pause", "for how long (10s), doubled up to eightfold while it goes on failing"),
+    documented(
+        "poison_after",
+        "failures on the same message after which the stage is not given it for an hour, as if it failed (3; 0: any number)",
+    ),
 ];
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads all `[[stage]]` of the root table, in order. Mistakes go where `root` collects them; what is
 /// returned is of use only where there are none.
@@ -82,9 +87,9 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
         section.complain_at(span.clone(), text);
     }
-    let timeout = section.take_placed("timeout").unwrap_or_else(|| Placed { value: TIMEOUT, span: section.span() });
-    if timeout.value.is_zero() {
-        section.complain_at(timeout.span, format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
+    let timeout = section.take_placed::<Duration>("timeout");
+    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.is_zero()) {
+        section.complain_at(timeout.span.clone(), format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
     }
     let on_error = section.choice(
         "on_error",
@@ -93,6 +98,13 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
     );
     let mode = section.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], Mode::Enforce);
     let listeners = chain::settings::listeners(section, &surroundings.listeners);
+    let when = chain::settings::when(section, &Vocabulary::of_session());
+    let usual = BreakerSettings::default();
+    let breaker = BreakerSettings {
+        failures: section.take_or("breaker_failures", usual.failures),
+        pause: section.take_or("breaker_pause", usual.pause),
+    };
+    let poison_after = section.take("poison_after");
 
     let kind = section.require_placed::<String>("type").and_then(|kind| find(section, kind));
     let Some(kind) = kind else {
@@ -102,7 +114,11 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
     };
     let stage = (kind.build)(section, surroundings)?;
     let name = name.map_or_else(|| kind.name.into(), |name| name.value);
-    Some(Configured { name, kind: kind.name, stage, timeout: timeout.value, on_error, mode, listeners })
+    let mut configured = Configured::new(name, kind.name, stage);
+    configured.timeout = timeout.map_or(configured.timeout, |timeout| timeout.value);
+    configured.poison_after = poison_after.unwrap_or(configured.poison_after);
+    let breaker = Breaker::new(breaker);
+    Some(Configured { on_error, mode, listeners, when: when.ok()?, breaker, ..configured })
 }
 
 fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {

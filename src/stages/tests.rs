@@ -71,7 +71,7 @@ fn common_settings_are_read_and_have_defaults() {
     let first = &stages[0];
     assert_eq!(
         (&*first.name, first.kind, first.timeout, first.on_error, first.mode),
-        ("headers", "headers", TIMEOUT, OnError::Tempfail, Mode::Enforce)
+        ("headers", "headers", Duration::from_secs(10), OnError::Tempfail, Mode::Enforce)
     );
     let second = &stages[1];
     assert_eq!((&*second.name, second.kind, second.timeout.as_secs()), ("strict", "limits", 3));

@@ -338,7 +338,11 @@ impl Metrics {
             auth: counters("octroi_auth_attempts_total", "AUTH exchanges forwarded.", &["listener", "result"])?,
             stage_results: counters("octroi_stage_results_total", "What stages said of messages.", &["stage", "result"])?,
             stage_incomplete: counters("octroi_stage_incomplete_total", "Stages that did not finish.", &["stage", "reason"])?,
-            stage_breaker: gauges("octroi_stage_breaker_open", "Whether a stage's circuit breaker is open: it failed too often and is not asked.", &["stage"])?,
+            stage_breaker: gauges(
+                "octroi_stage_breaker_open",
+                "Whether a stage's circuit breaker is open: it failed too often and is not asked.",
+                &["stage"],
+            )?,
             rule_matches: counters("octroi_rule_matches_total", "Messages that a rule held for.", &["rule"])?,
             stage_duration: histograms("octroi_stage_duration_seconds", "Time a stage took over one message.", &["stage"])?,
             upstream_faults: counters("octroi_upstream_errors_total", "What upstreams did wrong.", &["upstream", "kind"])?,

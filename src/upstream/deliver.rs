@@ -9,7 +9,7 @@ use super::{
 use crate::message::Reader;
 use crate::smtp::{
     Refusal, Reply,
-    data::{BareNewline, ChunkDecoder, Stuffer},
+    data::{ChunkDecoder, Stuffer},
 };
 use crate::telemetry::{Phase, UpstreamFault};
 use bytes::{Bytes, BytesMut};
@@ -147,7 +147,7 @@ impl Source {
 
     /// What a stage has made has not come through a decoder, and gets canonical line ends here.
     fn replaced(body: Bytes, binary: bool) -> Self {
-        let mut decoder = ChunkDecoder::new(BareNewline::Normalize, binary);
+        let mut decoder = ChunkDecoder::new(binary);
         let (mut input, mut remaining) = (BytesMut::from(body), u64::MAX);
         let mut ready = Vec::new();
         while !input.is_empty() {

@@ -50,6 +50,57 @@ impl Upstream {
         })
     }
 
+    /// One more RCPT in the transaction `held`, which has the recipients in `accepted` already; opens
+    /// it where it is not open (any more).
+    ///
+    /// A connection that ends under it, in silence or by a 421 (which speaks of the service and not
+    /// of the recipient, RFC 5321 §3.8), was often about to end anyway. Nothing of the envelope has
+    /// been accepted for good, so all of it is said again on another connection, once.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); `held` is `None` then.
+    pub async fn recipient(
+        self: &Arc<Self>,
+        held: &mut Option<Transaction>,
+        seat: &Seat,
+        client: &Arc<Client>,
+        mail: &Mail,
+        accepted: &[Recipient],
+        next: &Recipient,
+    ) -> Result<Answer<Reply>, UpstreamError> {
+        if let Some(transaction) = held {
+            match transaction.ask(next).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => {
+                    let another_may_do = fault.is_disconnect();
+                    let error = transaction.fail(fault);
+                    *held = None;
+                    if !another_may_do {
+                        return Err(error);
+                    }
+                    tracing::info!("{error}; the envelope is said again on another connection");
+                }
+            }
+        }
+        if accepted.is_empty() {
+            return Ok(match self.begin(seat, client, mail, next).await? {
+                Answer::Yes((transaction, answer)) => {
+                    *held = Some(transaction);
+                    answer
+                }
+                Answer::No(refusal) => Answer::No(refusal),
+            });
+        }
+        match self.replay(seat, client, mail, accepted).await? {
+            Answer::Yes(mut transaction) => {
+                let answer = transaction.ask(next).await.map_err(|fault| transaction.fail(fault))?;
+                *held = Some(transaction);
+                Ok(answer)
+            }
+            Answer::No(refusal) => Ok(Answer::No(refusal)),
+        }
+    }
+
     /// Opens a transaction again for an envelope that was accepted before, all of it pipelined.
     /// `No` where anything of it is refused now: the refusal, if it is the only recipient's or
     /// MAIL's; a 4yz if only some recipients are refused, so that nothing is half delivered.

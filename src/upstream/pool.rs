@@ -67,28 +67,7 @@ impl Pool {
     /// No server of the upstream could be connected to, or the limit is reached and nobody gave a
     /// connection back in time. All counted.
     pub(super) async fn obtain(&self, fresh: bool) -> Result<Connection, Fault> {
-        let mut permit = None;
-        let mut tried = 0;
-        let mut last = None;
-        while let Some(index) = self.target.pick(tried) {
-            let Some(server) = self.target.servers.get(index) else { break };
-            tried |= 1 << index;
-            if !fresh && let Some(connection) = self.take_idle(Some(server)) {
-                return Ok(connection);
-            }
-            let leave = match permit.take() {
-                Some(permit) => permit,
-                None => match self.admission(fresh).await? {
-                    Admission::Permit(permit) => permit,
-                    Admission::Connection(connection) => return Ok(*connection),
-                },
-            };
-            match self.target.connect(server, &Opening::default(), leave).await {
-                Ok(connection) => return Ok(connection),
-                Err((fault, leave)) => (permit, last) = (Some(leave), Some(fault)),
-            }
-        }
-        Err(last.unwrap_or_else(|| self.target.none_healthy()))
+        self.first_of_all(&Opening::default(), !fresh).await
     }
 
     /// A connection for one client alone, which never stands in the pool.
@@ -96,18 +75,31 @@ impl Pool {
     /// # Errors
     /// As [`obtain`](Self::obtain); the MTA's refusal of this client.
     pub(super) async fn dedicated(&self, opening: &Opening) -> Result<Connection, Fault> {
+        self.first_of_all(opening, false).await
+    }
+
+    /// Failover: a connection to the best server that can be had, each being tried once. With
+    /// `idle_will_do`, it may be one that served before.
+    async fn first_of_all(&self, opening: &Opening, idle_will_do: bool) -> Result<Connection, Fault> {
         let mut permit = None;
         let mut tried = 0;
         let mut last = None;
         while let Some(index) = self.target.pick(tried) {
             let Some(server) = self.target.servers.get(index) else { break };
             tried |= 1 << index;
+            if idle_will_do && let Some(connection) = self.take_idle(Some(server)) {
+                return Ok(connection);
+            }
             let leave = match permit.take() {
                 Some(permit) => permit,
-                None => self.permit().await?,
+                None => match self.admission(idle_will_do).await? {
+                    Admission::Permit(permit) => permit,
+                    Admission::Connection(connection) => return Ok(*connection),
+                },
             };
             match self.target.connect(server, opening, leave).await {
                 Ok(connection) => return Ok(connection),
+                // Another server would say the same to this client.
                 Err((fault, _)) if fault.refusal.is_some() => return Err(fault),
                 Err((fault, leave)) => (permit, last) = (Some(leave), Some(fault)),
             }
@@ -141,13 +133,13 @@ impl Pool {
         }
     }
 
-    /// Leave for one more connection, waiting for it where the limit is reached; or, where `fresh`
-    /// is not wanted, any connection of this worker that comes free meanwhile.
-    async fn admission(&self, fresh: bool) -> Result<Admission, Fault> {
+    /// Leave for one more connection, waiting for it where the limit is reached; or, where
+    /// `idle_will_do`, any connection of this worker that comes free meanwhile.
+    async fn admission(&self, idle_will_do: bool) -> Result<Admission, Fault> {
         if let Some(permit) = self.try_permit()? {
             return Ok(Admission::Permit(permit));
         }
-        if fresh {
+        if !idle_will_do {
             return self.permit().await.map(Admission::Permit);
         }
         if let Some(connection) = self.take_idle(None) {

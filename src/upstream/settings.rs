@@ -164,13 +164,15 @@ impl Timeouts {
 /// read too, so that a wrong file is a mistake with its place.
 pub fn read(root: &mut Section<'_>) -> (Vec<Settings>, Vec<Route>) {
     let sections = root.named_sections("upstream");
-    // Also of those with mistakes: a route to one of them is no second mistake.
-    let known: Vec<Box<str>> = sections.iter().map(|(name, _)| name.value.clone()).collect();
-    let upstreams = sections.into_iter().filter_map(|(name, section)| upstream(&name.value, section)).collect();
-    if !known.iter().any(|name| &**name == "default") {
+    // Also of those with mistakes: a route to one of them is no second mistake, nor is any where
+    // nobody knows what there is.
+    let known: Option<Vec<Box<str>>> = sections.as_ref().map(|all| all.iter().map(|(name, _)| name.value.clone()).collect());
+    let sections = sections.unwrap_or_default().into_iter();
+    let upstreams = sections.filter_map(|(name, section)| upstream(&name.value, section?)).collect();
+    if known.as_ref().is_some_and(|known| !known.iter().any(|name| &**name == "default")) {
         root.complain("`[upstream.default]` is missing: where does mail go that no route matches?");
     }
-    let routes = root.sections("route").into_iter().filter_map(|section| route(section, &known)).collect();
+    let routes = root.sections("route").into_iter().filter_map(|section| route(section, known.as_deref())).collect();
     (upstreams, routes)
 }
 
@@ -235,10 +237,13 @@ fn tls(section: &mut Section<'_>) -> Option<Tls> {
     }
 }
 
-fn route(mut section: Section<'_>, known: &[Box<str>]) -> Option<Route> {
+fn route(mut section: Section<'_>, known: Option<&[Box<str>]>) -> Option<Route> {
     let domains = section.require_list::<Pattern>("domains");
     let upstream = match section.take_placed::<Box<str>>("upstream") {
-        Some(Placed { value, span }) if !known.contains(&value) => {
+        Some(Placed { value, span })
+            if let Some(known) = known
+                && !known.contains(&value) =>
+        {
             let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
             section.complain_at(span, format!("`{}`: there is no [upstream.{value}], only {}", section.path("upstream"), known.join(", ")));
             None

@@ -95,15 +95,8 @@ impl Transaction {
     /// One more RCPT.
     ///
     /// # Errors
-    /// The connection is gone, and the transaction with it.
-    pub async fn recipient(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, UpstreamError> {
-        match self.ask(recipient).await {
-            Ok(answer) => Ok(answer),
-            Err(fault) => Err(self.fail(fault)),
-        }
-    }
-
-    async fn ask(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, Fault> {
+    /// The connection is of no use any more: the transaction is to be [failed](Self::fail).
+    pub(super) async fn ask(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, Fault> {
         let connection = self.connection().ok_or_else(|| Fault::new(UpstreamFault::Closed, "the connection is gone"))?;
         if wants_dsn(recipient) && !connection.capabilities.dsn {
             return Ok(Answer::No(not_now()));

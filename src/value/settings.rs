@@ -74,6 +74,9 @@ pub struct Placed<T> {
     pub span: Range<usize>,
 }
 
+/// The name of a table with its place, and the table; `None` where it is none, and reported.
+pub type Named<'a> = (Placed<Box<str>>, Option<Section<'a>>);
+
 impl<'a> Section<'a> {
     /// The root table of a document.
     #[must_use]
@@ -225,32 +228,33 @@ impl<'a> Section<'a> {
         all
     }
 
-    /// The tables `[key.NAME]` with their names and the places of those.
-    pub fn named_sections(&mut self, key: &'static str) -> Vec<(Placed<Box<str>>, Self)> {
+    /// The tables `[key.NAME]`; `None` where `key` itself is no table, and reported.
+    pub fn named_sections(&mut self, key: &'static str) -> Option<Vec<Named<'a>>> {
         let path = self.path(key);
-        let Some((value, span)) = self.get(key) else { return Vec::new() };
+        let Some((value, span)) = self.get(key) else { return Some(Vec::new()) };
         let DeValue::Table(tables) = value else {
             self.problems.add(span, format!("`{path}`: expected tables, each written `[{path}.NAME]`"));
-            return Vec::new();
+            return None;
         };
         let mut all = Vec::new();
         for (name, item) in tables.iter() {
             let text: Box<str> = name.get_ref().as_ref().into();
-            match item.get_ref() {
-                DeValue::Table(table) => {
-                    let section = Self {
-                        name: format!("{path}.{text}"),
-                        span: name.span(),
-                        table: Some(table),
-                        asked: Vec::new(),
-                        problems: self.problems.clone(),
-                    };
-                    all.push((Placed { value: text, span: name.span() }, section));
+            let section = match item.get_ref() {
+                DeValue::Table(table) => Some(Self {
+                    name: format!("{path}.{text}"),
+                    span: name.span(),
+                    table: Some(table),
+                    asked: Vec::new(),
+                    problems: self.problems.clone(),
+                }),
+                _ => {
+                    self.problems.add(item.span(), format!("`{path}.{text}`: expected a table, written `[{path}.{text}]`"));
+                    None
                 }
-                _ => self.problems.add(item.span(), format!("`{path}.{text}`: expected a table, written `[{path}.{text}]`")),
-            }
+            };
+            all.push((Placed { value: text, span: name.span() }, section));
         }
-        all
+        Some(all)
     }
 
     /// The full name of `key` in this section.

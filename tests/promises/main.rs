@@ -1,5 +1,5 @@
 //! What octroi promises, tried on the real binary with real partners.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -16,6 +16,7 @@ mod custody;
 mod dialogues;
 mod partners;
 mod running;
+mod slow_clients;
 mod smuggling;
 mod submission;
 #[path = "../support/mod.rs"]

@@ -224,6 +224,18 @@ fn an_upstream_that_is_down_stops_no_banner_and_comes_back() {
 }
 
 /// A connection of the pool that the upstream closed meanwhile costs nobody a message.
+/// Also where no mail flows that would find out.
+#[test]
+fn readiness_follows_the_upstream() {
+    let mta = Mta::start();
+    let mut gate = gate_before(&mta);
+    mta.stop();
+    gate.wait_for_health("/readyz", 503);
+    gate.wait_alive();
+    mta.restart();
+    gate.wait_ready();
+}
+
 #[test]
 fn a_pooled_connection_that_died_is_replaced_unseen() {
     let mta = Mta::start();
@@ -306,6 +318,39 @@ fn a_slow_client_does_not_hold_the_upstream() {
     assert_eq!(kept.len(), 2);
     assert!(kept[1].content.ends_with(b"begun and ended\r\n"));
     assert_eq!(kept[1].recipients, ["RCPT TO:<b@example.org>"]);
+}
+
+/// And while it dawdles between two commands, with or without a word now and then: a recipient that
+/// comes later has those before it said again, and so has the content.
+#[test]
+fn a_client_that_dawdles_between_commands_does_not_hold_the_upstream() {
+    let mta = Mta::start();
+    let gate = Setup::before(mta.address()).mx().and("[timeouts]\nhold = \"200ms\"\n").start();
+    let mut dawdlers: Vec<_> = ["silent", "chatty"].map(|name| (name, Client::greeted(gate.mx()))).into();
+    for (name, client) in &mut dawdlers {
+        client.ask(&format!("MAIL FROM:<{name}@example.net>")).must(250);
+        client.ask("RCPT TO:<b@example.org>").must(250);
+    }
+    let resets = || mta.lines().iter().filter(|line| *line == "RSET").count();
+    assert_eq!(resets(), 0, "not at once: recipients follow each other");
+    wait::until_within(Duration::from_secs(90), "both transactions to be reset", || {
+        dawdlers[1].1.ask("NOOP").must(250);
+        wait::pause(Duration::from_secs(1));
+        (resets() == 2).then_some(())
+    });
+    let connections = mta.connections().len();
+    assert!(attempt(&gate, "between").0.is_none());
+    assert_eq!(mta.connections().len(), connections, "what was released serves others");
+    for (name, client) in &mut dawdlers {
+        client.ask("RCPT TO:<c@example.org>").must(250);
+        client.ask("RCPT TO:<nobody@example.org>").must(550);
+        client.ask("DATA").must(354);
+        client.send(message(name)).send(".\r\n").reply().must(250);
+        let kept = mta.kept().pop().unwrap();
+        assert!(kept.mail.contains(&format!("<{name}@example.net>")), "{kept:?}");
+        assert_eq!(kept.recipients, ["RCPT TO:<b@example.org>", "RCPT TO:<c@example.org>"]);
+    }
+    assert_eq!(mta.kept().len(), 3);
 }
 
 /// The same, and the upstream has changed its mind when it is asked again: a true answer, and

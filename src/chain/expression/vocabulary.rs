@@ -5,7 +5,10 @@ use crate::{
     smtp::{Mail, Recipient},
 };
 use cel::{Context, Value, objects::Key};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 /// The variable that header fields are looked up in: `header["Subject"]` is the first one's value.
 pub(super) const HEADER: &str = "header";
@@ -80,6 +83,8 @@ impl Vocabulary {
     }
 }
 
+static OF_SESSION: LazyLock<Vocabulary> = LazyLock::new(Vocabulary::of_session);
+
 /// What is known of a message, to evaluate conditions over. Made once for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -90,6 +95,14 @@ pub struct Facts<'a> {
     pub size: u64,
     pub header: Option<&'a HeaderBlock>,
     pub findings: &'a [Finding],
+}
+
+impl<'a> Facts<'a> {
+    /// What is known at MAIL.
+    #[must_use]
+    pub fn of_session(client: &'a Client, mail: &'a Mail) -> Self {
+        Self { vocabulary: &OF_SESSION, client, mail, recipients: &[], size: 0, header: None, findings: &[] }
+    }
 }
 
 impl Facts<'_> {

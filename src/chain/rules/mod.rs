@@ -24,7 +24,10 @@ use crate::{
     smtp::{Address, Recipient, Refusal, Reply},
     telemetry::{Metrics, RuleMetrics},
 };
-use std::sync::{Arc, OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// All rules, in order.
 #[derive(Debug)]
@@ -117,7 +120,8 @@ impl Marks {
 
 /// The subject with `tag` before it; `None` where it stands there already, as in a reply.
 fn tagged(tag: &str, header: &HeaderBlock) -> Option<Edit> {
-    let old = header.find("Subject").map(|field| String::from_utf8_lossy(field.value.trim_ascii()).replace("\r\n", "\n")).unwrap_or_default();
+    let old =
+        header.find("Subject").map(|field| String::from_utf8_lossy(field.value.trim_ascii()).replace("\r\n", "\n")).unwrap_or_default();
     if old.contains(tag.trim()) {
         return None;
     }
@@ -218,6 +222,27 @@ impl Rules {
             break;
         }
         judgement
+    }
+}
+
+/// As `octroi check` shows them.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  rules, in order:")?;
+        for rule in &self.rules {
+            write!(f, "    {}: {}", rule.name, rule.then.as_str())?;
+            if let Some(when) = &rule.when {
+                write!(f, " when {}", when.text())?;
+            }
+            if !rule.recipients.is_empty() {
+                write!(f, ", for some recipients")?;
+            }
+            if !rule.listeners.is_empty() {
+                write!(f, ", on {}", rule.listeners.join(", "))?;
+            }
+            writeln!(f, "{}", if rule.mode == Mode::Observe { ", only observes" } else { "" })?;
+        }
+        Ok(())
     }
 }
 

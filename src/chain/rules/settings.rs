@@ -29,12 +29,8 @@ const WORDS: &[(&str, Word)] = &[
     ("discard", Word::Discard),
 ];
 
-const CLASSES: &[(&str, HoldClass)] = &[
-    ("malware", HoldClass::Malware),
-    ("phishing", HoldClass::Phishing),
-    ("spam", HoldClass::Spam),
-    ("policy", HoldClass::Policy),
-];
+const CLASSES: &[(&str, HoldClass)] =
+    &[("malware", HoldClass::Malware), ("phishing", HoldClass::Phishing), ("spam", HoldClass::Spam), ("policy", HoldClass::Policy)];
 
 /// Reads all `[[rule]]` of the root table, in order. Mistakes go where `root` collects them; what is
 /// returned is of use only where there are none.

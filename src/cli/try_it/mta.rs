@@ -102,7 +102,7 @@ impl Transaction {
 async fn converse(mut stream: TcpStream, folder: &Arc<PathBuf>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let hostname: Arc<str> = HOSTNAME.into();
-    let settings = server::Settings { hostname: Arc::clone(&hostname), bare_newline: BareNewline::Reject, errors: 20, require_tls: false };
+    let settings = server::Settings { hostname: Arc::clone(&hostname), errors: 20, require_tls: false };
     let offer = Offer { size: SIZE, eight_bit: true, utf8: true, dsn: true, enhanced_codes: true, ..Offer::basic(hostname) };
     let offer = Arc::new(offer);
     let mut session = Session::new(Arc::new(settings), false);

@@ -46,8 +46,9 @@ fn one_certificate_or_several() {
     assert_eq!(problems, []);
     assert_eq!(several.tls.files().len(), 4);
     let (_, problems) = read(&format!("{LISTENER}[[tls.certificate]]\n{a}[[tls.certificate]]\ncertificate = \"b.pem\"\n"));
-    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].1.starts_with("`tls.certificate.private_key` is missing"), "{problems:?}");
+    assert!(problems[1].0 == "\"b.pem\"" && problems[1].1.contains("cannot be read"), "{problems:?}");
 }
 
 #[test]

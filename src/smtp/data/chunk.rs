@@ -1,7 +1,6 @@
 //! BDAT: content by count (RFC 3030 §2).
+use super::Stains;
 use super::scan::{Mode, Scanner};
-use super::{BareNewline, Stains};
-use crate::smtp::Refusal;
 use bytes::{Bytes, BytesMut};
 
 /// Takes the content of BDAT chunks. One decoder serves all chunks of a message, so that what is
@@ -15,16 +14,14 @@ use bytes::{Bytes, BytesMut};
 /// about 3 MiB, so whoever offers BINARYMIME must weigh that.
 #[derive(Debug)]
 pub struct ChunkDecoder {
-    policy: BareNewline,
     scanner: Scanner,
 }
 
 impl ChunkDecoder {
-    /// A decoder for the chunks of one message; `binary` where MAIL said `BODY=BINARYMIME`. The
-    /// text is the same under every policy, see [`refusal`](Self::refusal).
+    /// A decoder for the chunks of one message; `binary` where MAIL said `BODY=BINARYMIME`.
     #[must_use]
-    pub fn new(policy: BareNewline, binary: bool) -> Self {
-        Self { policy, scanner: Scanner::new(if binary { Mode::Binary } else { Mode::Chunk }) }
+    pub fn new(binary: bool) -> Self {
+        Self { scanner: Scanner::new(if binary { Mode::Binary } else { Mode::Chunk }) }
     }
     /// Takes what it can from `input`, at most `remaining` octets of it, which is counted down:
     /// what is left in the input then is the next command. To be called until either is used up;
@@ -44,11 +41,6 @@ impl ChunkDecoder {
     #[must_use]
     pub fn stains(&self) -> Stains {
         self.scanner.stains()
-    }
-    /// Why the message must not pass, judged by what has been read of it.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.stains().refusal(self.policy)
     }
     /// Whether a line of the message begins with a dot, and DATA towards the upstream has to stuff.
     #[must_use]

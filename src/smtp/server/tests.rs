@@ -1,7 +1,7 @@
 //! Whole dialogues, each fed whole, octet by octet, and cut in two at every place: what is answered
 //! and what is delivered may not depend on how the network cut it.
-use super::*;
-use crate::smtp::{BodyType, Refusal};
+use super::{commands::COMMAND_LINE, *};
+use crate::smtp::{BodyType, Custody, Refusal, data::BareNewline};
 
 /// What became of a dialogue.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
@@ -21,7 +21,7 @@ impl Custody for Kept {
 }
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings { hostname: "mx.example.org".into(), bare_newline: BareNewline::Normalize, errors: 4, require_tls: false })
+    Arc::new(Settings { hostname: "mx.example.org".into(), errors: 4, require_tls: false })
 }
 
 fn offer(tls: bool) -> Arc<Offer> {

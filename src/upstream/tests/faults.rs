@@ -161,15 +161,53 @@ async fn a_message_is_acknowledged_even_if_it_goes_on_talking() {
     yes(gate.send(MESSAGE).await);
 }
 
+/// MAIL, and the recipient that was accepted before.
+const AGAIN: &str = "C: MAIL FROM:<s@example.org>*\nC: RCPT TO:<r@example.com>\nS: 250 ok\nS: 250 ok\n";
+
 #[tokio::test]
-async fn a_lost_connection_ends_the_transaction() {
-    let mta = Mta::start(&[&[MODERN, ENVELOPE, "C: RCPT*\n"], &[MODERN, ENVELOPE, ACCEPTED]]).await;
+async fn a_connection_that_ends_at_a_later_recipient_is_replaced_once() {
+    for (ends, kind) in [("", "closed"), ("S: 421 4.3.2 shutting down\n", "shutdown")] {
+        let mta = Mta::start(&[
+            &[MODERN, ENVELOPE, "C: RCPT TO:<b@example.com>\n", ends],
+            &[MODERN, AGAIN, "C: RCPT TO:<b@example.com>\nS: 250 b\n", ACCEPTED],
+        ])
+        .await;
+        let gate = Gate::before(&[&mta]);
+        let mut held = Some(gate.open().await);
+        assert_eq!(yes(gate.add(&mut held, &["r@example.com"], "b@example.com").await), "250 b");
+        assert_eq!(yes(deliver(held.unwrap(), outgoing(MESSAGE)).await), "250 ok");
+        mta.finished(2).await;
+        assert_eq!((gate.faults(kind), mta.kept().len()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_ends_every_connection_at_a_later_recipient_means_later() {
+    let goes = "C: RCPT TO:<b@example.com>\nS: 421 4.3.2 shutting down\n";
+    let mta = Mta::start(&[&[MODERN, ENVELOPE, goes], &[MODERN, AGAIN, goes], &[MODERN, ENVELOPE, ACCEPTED]]).await;
     let gate = Gate::before(&[&mta]);
-    let mut transaction = gate.open().await;
-    transaction.recipient(&recipient("b@example.com")).await.unwrap_err();
-    transaction.recipient(&recipient("c@example.com")).await.unwrap_err();
-    let error = deliver(transaction, outgoing(MESSAGE)).await.unwrap_err();
-    recovers(&gate, error, "closed").await;
+    let mut held = Some(gate.open().await);
+    let error = gate.add(&mut held, &["r@example.com"], "b@example.com").await.unwrap_err();
+    assert_eq!((error.refusal().reply().code(), held.is_none(), mta.done()), (451, true, 2));
+    assert_eq!(yes(gate.send(MESSAGE).await), "250 ok");
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_meant_or_makes_no_sense_is_not_asked_for_again() {
+    for says in ["450 4.2.1 greylisted", "451 4.3.0 try later", "452 4.2.2 full", "550 5.1.1 nobody", "521 5.3.2 no mail"] {
+        let mta = Mta::start(&[&[MODERN, ENVELOPE, "C: RCPT TO:<b@example.com>\nS: ", says, "\n", ACCEPTED]]).await;
+        let gate = Gate::before(&[&mta]);
+        let mut held = Some(gate.open().await);
+        assert_eq!(no(gate.add(&mut held, &["r@example.com"], "b@example.com").await), says);
+        assert_eq!(yes(deliver(held.unwrap(), outgoing(MESSAGE)).await), "250 ok", "on the same connection");
+        mta.finished(1).await;
+    }
+    let mta = Mta::start(&[&[MODERN, ENVELOPE, "C: RCPT TO:<b@example.com>\nS: what?\n"], &[MODERN, ENVELOPE, ACCEPTED]]).await;
+    let gate = Gate::before(&[&mta]);
+    let mut held = Some(gate.open().await);
+    let error = gate.add(&mut held, &["r@example.com"], "b@example.com").await.unwrap_err();
+    assert!(held.is_none());
+    recovers(&gate, error, "garbage").await;
 }
 
 #[tokio::test]

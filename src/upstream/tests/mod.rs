@@ -46,6 +46,16 @@ impl Gate {
     async fn begin(&self, recipients: &[&str]) -> Result<Answer<(Transaction, Answer<Reply>)>, UpstreamError> {
         self.upstreams.default_route().begin(&self.seat, &self.client, &sender(), &recipient(recipients[0])).await
     }
+    /// One more RCPT, for a transaction that has `accepted` already.
+    async fn add(&self, held: &mut Option<Transaction>, accepted: &[&str], next: &str) -> Result<Answer<String>, UpstreamError> {
+        let accepted: Vec<_> = accepted.iter().map(|address| recipient(address)).collect();
+        let route = self.upstreams.default_route();
+        let answer = route.recipient(held, &self.seat, &self.client, &sender(), &accepted, &recipient(next)).await?;
+        Ok(match answer {
+            Answer::Yes(reply) => Answer::Yes(reply.to_string()),
+            Answer::No(refusal) => Answer::No(refusal),
+        })
+    }
     async fn open(&self) -> Transaction {
         match self.begin(&["r@example.com"]).await.unwrap() {
             Answer::Yes((transaction, Answer::Yes(_))) => transaction,

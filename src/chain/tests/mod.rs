@@ -1,4 +1,5 @@
 //! The chain under a paused clock, with stages that do as they are told.
+mod guards;
 use super::*;
 use crate::{
     message::{Client, Content, Edit, Edits, Envelope, HeaderBlock, Message},
@@ -116,15 +117,7 @@ impl Stages {
         // An editing stage has an upper-case name.
         let edits = name == name.to_uppercase();
         let stage = Scripted { name, edits, wants: Wants::ALL, acts: acts.into(), calls: Arc::clone(&self.calls) };
-        let mut configured = Configured {
-            name: name.into(),
-            kind: "scripted",
-            stage: Box::new(stage),
-            timeout: Duration::from_secs(10),
-            on_error: OnError::Tempfail,
-            mode: Mode::Enforce,
-            listeners: vec![],
-        };
+        let mut configured = Configured::new(name, "scripted", Box::new(stage));
         set(&mut configured);
         self.stages.push(configured);
         self
@@ -170,7 +163,7 @@ fn accept(configured: &mut Configured) {
 async fn transaction(inspections: &mut Inspections) -> Conclusion {
     let client = client();
     assert_eq!(inspections.ask(Question::Mail(&client, &mail(), Id::generate())).await.0, Decision::Go);
-    assert_eq!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Recipient(&client, &recipient())).await.0, Decision::Go);
     let message = message();
     inspections.ask(Question::Headers(&message.headers)).await;
     for chunk in ["bo", "dy"] {
@@ -178,7 +171,7 @@ async fn transaction(inspections: &mut Inspections) -> Conclusion {
             inspections.body(&chunk.into()).await;
         }
     }
-    inspections.conclude(&message).await
+    inspections.conclude(&client, &message).await
 }
 fn take(calls: &Calls) -> Vec<String> {
     std::mem::take(&mut *calls.lock().unwrap())
@@ -313,8 +306,8 @@ async fn a_failure_before_the_message_refuses_the_command() {
     }
     let (mut inspections, _) = Stages::default().stage("a", [("recipient", Fail)]).begin().await;
     assert_eq!(inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go);
-    assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
-    assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Recipient(&client(), &recipient())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Recipient(&client(), &recipient())).await.0, Decision::Go);
 }
 
 #[tokio::test]
