@@ -244,9 +244,12 @@ fn crude(value: &[u8], name: &str) -> Vec<Vec<u8>> {
         let up_to = |ends: &[u8], text: &[u8]| text.iter().take_while(|octet| !ends.contains(octet)).copied().collect::<Vec<u8>>();
         match after.first() {
             Some(quote @ (b'"' | b'\'')) => {
-                let inner = after.get(1..).unwrap_or_default();
-                all.push(up_to(&[*quote], inner));
-                all.push(up_to(b";", after).trim_ascii_end().to_vec());
+                let inner = up_to(&[*quote], after.get(1..).unwrap_or_default());
+                let all_of_it = up_to(b";", after).trim_ascii_end().to_vec();
+                // Nobody keeps quotes that stand around a value; around a part of it, some do.
+                let more = all_of_it.len() != inner.len() + 2 || all_of_it.last() != Some(quote);
+                all.push(inner);
+                all.extend(more.then_some(all_of_it));
             }
             _ => {
                 all.push(up_to(b";", after).trim_ascii_end().to_vec());

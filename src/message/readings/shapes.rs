@@ -177,7 +177,7 @@ pub(crate) fn all() -> Vec<Shape> {
         ),
         shape(
             "the same boundary twice, one inside the other",
-            "end_missing",
+            "boundary_unused",
             mixed(&format!("Content-Type: multipart/mixed; boundary=real\r\n\r\n--real\r\n{}", encoded())),
         ),
     ]
