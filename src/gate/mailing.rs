@@ -233,7 +233,7 @@ impl Session {
         }
         let mut forged = Edits::default();
         if look.forged {
-            self.violation(Violation::ForgedResults, &"Authentication-Results in our name");
+            self.violation(Violation::ForgedResults, &"fields in our name");
             forged = received::without_forged(&block, hostname);
         }
         if !self.inspections.is_empty() {

@@ -134,4 +134,4 @@ fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ pub(super) fn read(text: &str) -> (Vec<Configured>, Vec<(String, String)>) {
     let stages = super::read(&mut Section::root(&table, problems.clone()), &surroundings());
     (stages, problems.take().into_iter().map(|problem| (text[problem.span].to_owned(), problem.text)).collect())
 }
-pub(super) fn surroundings() -> Surroundings {
+pub(crate) fn surroundings() -> Surroundings {
     let dns = dns::Resolver::new(&dns::Settings::default());
     Surroundings { hostname: "gate.example".into(), dns, listeners: vec!["mx".into(), "submission".into()] }
 }
