@@ -8,6 +8,7 @@ pub enum Anomaly {
     HeaderInBody,
     FieldName,
     TypeConflict,
+    TypeRepeated,
     TypeMalformed,
     EncodingConflict,
     EncodingMalformed,
@@ -62,6 +63,7 @@ impl Anomaly {
         Self::HeaderInBody,
         Self::FieldName,
         Self::TypeConflict,
+        Self::TypeRepeated,
         Self::TypeMalformed,
         Self::EncodingConflict,
         Self::EncodingMalformed,
@@ -104,11 +106,12 @@ impl Anomaly {
             Self::HeaderBlankLine => ("header_blank_line", false, "a line of blanks in a header section; some take it for the end"),
             Self::HeaderInBody => ("header_in_body", false, "the body begins with Content-* fields, cut off by an empty line too early"),
             Self::FieldName => ("field_name", true, "blanks or control characters inside the name of a Content-* field"),
-            Self::TypeConflict => ("type_conflict", true, "several Content-Type fields that differ"),
+            Self::TypeConflict => ("type_conflict", true, "several Content-Type fields that cut the message differently"),
+            Self::TypeRepeated => ("type_repeated", false, "several Content-Type fields that differ, none of them a container"),
             Self::TypeMalformed => ("type_malformed", false, "a Content-Type without type and subtype"),
-            Self::EncodingConflict => ("encoding_conflict", true, "several Content-Transfer-Encoding fields that differ"),
+            Self::EncodingConflict => ("encoding_conflict", true, "several Content-Transfer-Encoding fields that decode differently"),
             Self::EncodingMalformed => ("encoding_malformed", true, "base64 or quoted-printable among comments, quotes or other words"),
-            Self::EncodingUnknown => ("encoding_unknown", false, "a Content-Transfer-Encoding that no standard knows"),
+            Self::EncodingUnknown => ("encoding_unknown", false, "a Content-Transfer-Encoding that no standard knows, or with a semicolon after it"),
             Self::EncodedMultipart => {
                 ("encoded_multipart", false, "a multipart that says it is base64 or quoted-printable (RFC 2045 §6.4)")
             }
@@ -125,7 +128,7 @@ impl Anomaly {
             Self::EndMissing => ("end_missing", false, "a multipart without its closing delimiter"),
             Self::PartsAfterEnd => ("parts_after_end", true, "more parts after the closing delimiter"),
             Self::Base64Junk => ("base64_junk", false, "characters within base64 that are none of its alphabet"),
-            Self::Base64Padding => ("base64_padding", true, "base64 that goes on after its padding"),
+            Self::Base64Padding => ("base64_padding", false, "base64 that goes on after its padding"),
             Self::Base64Trailer => ("base64_trailer", false, "plain text after base64, as mailing lists append it"),
             Self::Base64Uneven => ("base64_uneven", false, "lines of base64 that are no multiple of four and read differently alone"),
             Self::QuotedMalformed => {

@@ -44,8 +44,7 @@ impl Facts {
             values.extend(Parameters::of(&field.value).all("name"));
         }
         called(Name::Encoding).for_each(|field| facts.add_encoding(field, notes));
-        conflict(called(Name::Type), Anomaly::TypeConflict, notes);
-        conflict(called(Name::Encoding), Anomaly::EncodingConflict, notes);
+        facts.conflicts(view, notes);
         if facts.types.is_empty() {
             facts.types.push(default.into());
         }
@@ -61,6 +60,25 @@ impl Facts {
             notes.push((Anomaly::NameDeceptive, at));
         }
         facts
+    }
+
+    /// Fields that say different things; that one is there twice with one meaning is harmless.
+    fn conflicts(&self, view: &View, notes: &mut Vec<(Anomaly, usize)>) {
+        let mut types = view.fields.iter().filter(|field| field.name == Name::Type);
+        if let Some(first) = types.next()
+            && let Some(other) = types.find(|field| !field.value.eq_ignore_ascii_case(&first.value))
+        {
+            let container = |kind: &str| kind.contains("multipart") || kind.starts_with("message");
+            let contained = self.types.iter().any(|kind| container(kind));
+            notes.push((if contained { Anomaly::TypeConflict } else { Anomaly::TypeRepeated }, other.at));
+        }
+        let mut encodings = view.fields.iter().filter(|field| field.name == Name::Encoding);
+        let read = |field: &Field| exactly(&main_value(&field.value).to_ascii_lowercase());
+        if let Some(first) = encodings.next()
+            && let Some(other) = encodings.find(|field| read(field) != read(first))
+        {
+            notes.push((Anomaly::EncodingConflict, other.at));
+        }
     }
 
     pub(super) fn is_multipart(&self) -> bool {
@@ -131,7 +149,10 @@ impl Facts {
             exact => {
                 let mut found: Vec<Encoding> = exact.into_iter().collect();
                 found.extend(within(&field.value));
-                notes.push((if found.is_empty() { Anomaly::EncodingUnknown } else { Anomaly::EncodingMalformed }, field.at));
+                // Scripts write the semicolon of the field before it.
+                let semicolon = field.value.trim_ascii().strip_suffix(b";").is_some_and(|value| value.eq_ignore_ascii_case(&main));
+                let unknown = found.is_empty() || exact.is_some() && semicolon;
+                notes.push((if unknown { Anomaly::EncodingUnknown } else { Anomaly::EncodingMalformed }, field.at));
                 found.push(Encoding::Identity);
                 found
             }
@@ -176,14 +197,6 @@ fn within(value: &[u8]) -> Vec<Encoding> {
 /// RFC 2046 §5.1.1; quoted or not.
 fn is_boundary(octets: &[u8]) -> bool {
     (1..=70).contains(&octets.len()) && !octets.ends_with(b" ") && octets.iter().all(|octet| matches!(octet, b' '..=b'~'))
-}
-
-/// Fields that say different things. That a field is there twice with one value is harmless.
-fn conflict<'a>(mut fields: impl Iterator<Item = &'a Field>, anomaly: Anomaly, notes: &mut Vec<(Anomaly, usize)>) {
-    let Some(first) = fields.next() else { return };
-    if let Some(other) = fields.find(|field| !field.value.eq_ignore_ascii_case(&first.value)) {
-        notes.push((anomaly, other.at));
-    }
 }
 
 fn charset(parameters: &Parameters<'_>, kind: &str, at: usize, notes: &mut Vec<(Anomaly, usize)>) {
@@ -248,10 +261,11 @@ mod tests {
     fn an_encoding_among_other_words_is_taken_and_is_not() {
         use Encoding::{Base64, Identity, Quoted};
         assert_eq!(encodings("base64"), (vec![Base64], vec![]));
-        for value in ["base64 (x)", "(x) base64", "\"base64\"", "base64;", "xbase64", "ba se64", "base64\0"] {
+        for value in ["base64 (x)", "(x) base64", "\"base64\"", "base64; x", "xbase64", "ba se64", "base64\0"] {
             assert_eq!(encodings(value), (vec![Base64, Identity], vec![Anomaly::EncodingMalformed]), "{value}");
         }
         assert_eq!(encodings("base64, quoted-printable").0, [Base64, Quoted, Identity]);
+        assert_eq!(encodings("base64;"), (vec![Base64, Identity], vec![Anomaly::EncodingUnknown]));
         assert_eq!(encodings("8 bits"), (vec![Identity], vec![Anomaly::EncodingUnknown]));
         let (facts, notes) = read("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64");
         assert_eq!((facts.encodings, notes), (vec![Identity, Base64], vec![Anomaly::EncodingConflict]));
@@ -268,6 +282,13 @@ mod tests {
         assert_eq!(notes, [Anomaly::TypeMalformed, Anomaly::BoundaryMissing]);
         let (facts, notes) = read("Content-Type: multipart/mixed; boundary=\"abc \"");
         assert_eq!((facts.boundaries.len(), notes), (2, vec![Anomaly::BoundaryMalformed]));
+    }
+
+    #[test]
+    fn fields_that_mean_the_same_are_no_conflict() {
+        assert_eq!(read("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit").1, []);
+        assert_eq!(read("Content-Type: text/plain\r\nContent-Type: TEXT/plain").1, []);
+        assert_eq!(read("Content-Type: text/plain\r\nContent-Type: text/html").1, [Anomaly::TypeRepeated]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn carriage_returns_alone_are_line_ends_to_some() {
 #[test]
 fn anomalies_have_a_place() {
     let text = "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nbody";
-    assert_eq!(read(text).anomalies(), [Found { anomaly: Anomaly::TypeConflict, at: 26 }]);
+    assert_eq!(read(text).anomalies(), [Found { anomaly: Anomaly::TypeRepeated, at: 26 }]);
     // What is in an encoded message has the place of that.
     let inner = "Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n";
     let encoded = ::base64::Engine::encode(&::base64::engine::general_purpose::STANDARD, inner);
