@@ -9,7 +9,7 @@ mod edit;
 mod header;
 mod header_end;
 mod mime;
-mod readings;
+pub mod readings;
 pub mod spool;
 
 pub use client::{Client, TlsFacts};
@@ -18,7 +18,7 @@ pub use edit::{Edit, Edits, NewField, field_name};
 pub use header::{Field, Fields, HeaderBlock};
 pub use header_end::{HeaderEnd, HeaderError};
 pub use mime::{MimeError, MimeView, Part};
-pub use readings::{Reading, Readings};
+pub use readings::{Anomaly, Reading, Readings};
 pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
@@ -96,8 +96,7 @@ impl Message {
     /// # Errors
     /// As [`mime`](Self::mime).
     pub async fn readings(&self) -> Result<&Readings, MimeError> {
-        let read = || async { readings::read(&self.content, self.mime().await?).await };
-        self.readings.get_or_init(read).await.as_ref().map_err(Clone::clone)
+        self.readings.get_or_init(|| readings::read(&self.content)).await.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 mod headers;
 mod limits;
+mod mime;
 mod remote;
 
 /// A kind of stage that the configuration can name.
@@ -48,7 +49,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND];
+pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND, mime::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
