@@ -249,7 +249,7 @@ impl Walk {
         match encoding {
             Encoding::Identity => bodies.push(Body { source, range: range.clone(), identity: true, plain }),
             Encoding::Base64 => {
-                if let Some(body) = self.decode(source, range, plain, |encoded| base64::strict(encoded))? {
+                if let Some(body) = self.decode(source, range, plain, base64::strict)? {
                     return Ok(vec![body]);
                 }
                 let (rules, notes) = base64::rules(&encoded);
