@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use octroi::{
-    chain::{Chain, Configured, Inspection, Inspections, Mode, OnError, Question, Stage, StageError, Wants},
+    chain::{Chain, Configured, Inspection, Inspections, Question, Stage, StageError, Wants},
     message::{Client, Content, Envelope, HeaderBlock, HeaderEnd, Message, Spool, budget::Budget, spool::Settings},
     smtp::{Address, Mail, Recipient, ReversePath},
+    value::Id,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
@@ -31,15 +32,7 @@ impl Stage for Nothing {
 impl Inspection for Nothing {}
 
 fn chain(stages: usize, wants: Wants) -> Arc<Chain> {
-    let stage = |n| Configured {
-        name: format!("stage{n}").into(),
-        kind: "nothing",
-        stage: Box::new(Nothing(wants)),
-        timeout: Duration::from_secs(10),
-        on_error: OnError::Tempfail,
-        mode: Mode::Enforce,
-        listeners: vec![],
-    };
+    let stage = |n| Configured::new(format!("stage{n}"), "nothing", Box::new(Nothing(wants)));
     Arc::new(Chain::new((0..stages).map(stage).collect(), Duration::from_secs(120)))
 }
 fn client() -> Arc<Client> {
@@ -61,13 +54,13 @@ fn transaction(bencher: Bencher<'_, '_>, stages: usize, wants: Wants) {
     let mut inspections = runtime.block_on(Inspections::begin(&chain(stages, wants), &client));
     bencher.bench_local(|| {
         runtime.block_on(async {
-            inspections.ask(Question::Mail(&client, &mail)).await;
-            inspections.ask(Question::Recipient(&recipient)).await;
+            inspections.ask(Question::Mail(&client, &mail, Id::generate())).await;
+            inspections.ask(Question::Recipient(&client, &recipient)).await;
             inspections.ask(Question::Headers(&message.headers)).await;
             if inspections.wants_body() {
                 inspections.body(&chunk).await;
             }
-            inspections.conclude(&message).await
+            inspections.conclude(&client, &message).await
         })
     });
 }

@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | [`value`] | units and names, parsed once: sizes, durations, networks, the settings reader |
 //! | [`smtp`] | the protocol without I/O: paths, commands, replies, data, server and client |
+//! | [`dns`] | one caching resolver |
 //! | [`telemetry`] | metrics, log |
 //! | [`message`] | envelope, header block, spool, budget, MIME view, edits |
 //! | [`chain`] | the contract of a stage, verdicts, findings, the plan, the runner |
@@ -30,6 +31,7 @@
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod gate;
 pub mod journal;
 pub mod manual;

@@ -14,16 +14,17 @@ use std::{
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("value", &[]),
     ("smtp", &["value"]),
+    ("dns", &["value"]),
     ("telemetry", &["value"]),
     ("message", &["smtp", "value"]),
     ("chain", &["message", "smtp", "telemetry", "value"]),
-    ("stages", &["chain", "message", "smtp", "telemetry", "value"]),
+    ("stages", &["chain", "message", "dns", "smtp", "telemetry", "value"]),
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
-    ("gate", &["journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
-    ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "smtp", "telemetry", "value"]),
+    ("gate", &["journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
 ];
 
 /// Who may make the proof that somebody answers for a message, and so a `250` to the end of data.
@@ -44,6 +45,8 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
+    Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

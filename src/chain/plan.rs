@@ -3,8 +3,8 @@
 //! Consecutive stages that cannot edit form a segment and run concurrently; one that may edit
 //! closes its segment, and what follows sees the message as edited. Only the first segment sees
 //! the message while it arrives.
-use super::{Stage, Wants};
-use crate::smtp::Refusal;
+use super::{Breaker, BreakerSettings, Expression, Rules, Stage, Wants, scans::Scans};
+use crate::{smtp::Refusal, telemetry::Metrics};
 use std::{fmt, ops::Range, time::Duration};
 
 /// What a stage's failure means.
@@ -14,6 +14,7 @@ pub enum OnError {
     #[default]
     Tempfail,
     Reject,
+    Quarantine,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +37,11 @@ pub struct Configured {
     pub mode: Mode,
     /// Listeners it applies to; empty: all.
     pub listeners: Vec<Box<str>>,
+    /// Transactions it applies to, besides.
+    pub when: Option<Expression>,
+    pub breaker: Breaker,
+    /// Failures on the same message after which it is not given to it again; 0: any number.
+    pub poison_after: u32,
 }
 
 /// All configured stages in order; one for the whole process.
@@ -46,6 +52,8 @@ pub struct Chain {
     plans: Vec<Plan>,
     /// Time all stages together have after the end of data.
     budget: Duration,
+    rules: Rules,
+    pub(super) scans: Scans,
 }
 
 /// What applies to a listener.
@@ -57,6 +65,8 @@ pub(super) struct Plan {
     pub(super) segments: Vec<Range<usize>>,
     /// What any of the stages wants.
     pub(super) wants: Wants,
+    /// Whether one of them shares answers over identical content.
+    pub(super) shares: bool,
 }
 
 impl OnError {
@@ -65,6 +75,7 @@ impl OnError {
             Self::Accept => "accept",
             Self::Tempfail => "tempfail",
             Self::Reject => "reject",
+            Self::Quarantine => "quarantine",
         }
     }
 
@@ -72,7 +83,8 @@ impl OnError {
     #[must_use]
     pub fn refusal(self) -> Option<Refusal> {
         match self {
-            Self::Accept => None,
+            // Held at the end of the message; a command is let through.
+            Self::Accept | Self::Quarantine => None,
             Self::Tempfail => Some(Refusal::temporary(51, "7.1", "service unavailable, try again later")),
             Self::Reject => Some(Refusal::permanent(54, "7.1", "service unavailable")),
         }
@@ -80,6 +92,23 @@ impl OnError {
 }
 
 impl Configured {
+    /// With the defaults of everything that every stage has.
+    #[must_use]
+    pub fn new(name: impl Into<Box<str>>, kind: &'static str, stage: Box<dyn Stage>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            stage,
+            timeout: Duration::from_secs(10),
+            on_error: OnError::default(),
+            mode: Mode::default(),
+            listeners: Vec::new(),
+            when: None,
+            breaker: Breaker::new(BreakerSettings::default()),
+            poison_after: 3,
+        }
+    }
+
     /// Whether its edits count.
     pub(super) fn edits(&self) -> bool {
         self.mode == Mode::Enforce && self.stage.may_edit()
@@ -102,7 +131,25 @@ impl Chain {
         }
         listeners.push(None);
         let plans = listeners.into_iter().map(|listener| Plan::new(listener, &stages, &wants)).collect();
-        Self { stages, wants, plans, budget }
+        Self { stages, wants, plans, budget, rules: Rules::none(), scans: Scans::default() }
+    }
+
+    /// The same with rules after the stages.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Where breakers and rules count.
+    pub fn attach(&self, metrics: &Metrics) {
+        for configured in &self.stages {
+            configured.breaker.attach(metrics.stage(&configured.name));
+        }
+        self.rules.attach(metrics);
     }
     #[must_use]
     pub fn stages(&self) -> &[Configured] {
@@ -129,11 +176,13 @@ impl Chain {
 
 impl Plan {
     fn new(listener: Option<&str>, all: &[Configured], wants: &[Wants]) -> Self {
-        let mut plan = Self { listener: listener.map(Into::into), stages: Vec::new(), segments: Vec::new(), wants: Wants::NOTHING };
+        let mut plan =
+            Self { listener: listener.map(Into::into), stages: Vec::new(), segments: Vec::new(), wants: Wants::NOTHING, shares: false };
         let mut start = 0;
         for (place, (configured, wants)) in all.iter().zip(wants).enumerate().filter(|(_, (c, _))| c.applies_to(listener)) {
             plan.stages.push(place);
             plan.wants = plan.wants | *wants;
+            plan.shares |= configured.stage.reads_content_only();
             if configured.edits() {
                 plan.segments.push(start..plan.stages.len());
                 start = plan.stages.len();
@@ -168,6 +217,9 @@ impl fmt::Display for Chain {
                 }
             }
         }
+        if !self.rules.is_empty() {
+            write!(f, "{}", self.rules)?;
+        }
         write!(f, "  budget after the end of data: {:?}", self.budget)
     }
 }
@@ -181,6 +233,9 @@ impl fmt::Display for Configured {
         }
         if self.mode == Mode::Observe {
             f.write_str(", only observes")?;
+        }
+        if let Some(when) = &self.when {
+            write!(f, ", when {}", when.text())?;
         }
         f.write_str(")")
     }
@@ -207,15 +262,8 @@ mod tests {
     }
 
     fn configured(name: &str, edits: bool, listeners: &[&str]) -> Configured {
-        Configured {
-            name: name.into(),
-            kind: "test",
-            stage: Box::new(Editing(edits)),
-            timeout: Duration::from_secs(10),
-            on_error: OnError::Tempfail,
-            mode: Mode::Enforce,
-            listeners: listeners.iter().map(|name| (*name).into()).collect(),
-        }
+        let listeners = listeners.iter().map(|name| (*name).into()).collect();
+        Configured { listeners, ..Configured::new(name, "test", Box::new(Editing(edits))) }
     }
     fn segments(chain: &Chain, listener: &str) -> Vec<String> {
         let plan = chain.plan(chain.plan_of(listener)).unwrap();

@@ -1,15 +1,24 @@
 //! Runs the stages of a session: who is asked what, together or one after another, and what the
 //! whole chain says. How a single stage is called stands in `watch`.
-use super::{Chain, Decision, Finding, Report, Verdict, Wants, plan::Plan, watch::Watch};
+use super::{
+    Chain, Configured, Decision, Facts, Finding, ForRecipient, Report, Verdict, Wants,
+    plan::Plan,
+    scans::{Hasher, Key},
+    watch::Watch,
+};
 use crate::{
     message::{Client, Edit, Edits, HeaderBlock, Message},
-    smtp::{Mail, Recipient},
+    smtp::{Address, Mail, Recipient, Refusal},
     telemetry::{Incomplete, StageResult},
+    value::Id,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// The field that a message has which some stage did not finish with.
+pub const UNFINISHED: &str = "X-Octroi-Incomplete";
 
 /// What one stage took, and whether it finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +36,10 @@ pub struct StageTiming {
 #[derive(Debug, Default)]
 pub struct Conclusion {
     pub verdict: Verdict,
-    /// The stage whose verdict it is; `None` where all let the message pass.
+    /// The stage whose verdict it is, or `rule NAME`; `None` where all let the message pass.
     pub decided_by: Option<Box<str>>,
+    /// What becomes of it for single recipients, where that is stricter than `verdict`.
+    pub recipients: Vec<(Address, ForRecipient)>,
     pub findings: Vec<Finding>,
     /// In the order they are to be applied.
     pub edits: Edits,
@@ -46,6 +57,10 @@ pub struct Inspections {
     watches: Vec<Watch>,
     /// A transaction is under way.
     open: bool,
+    /// Of the recipients that were accepted in it (see `Rules::policy_of`).
+    policy: Option<u64>,
+    /// Takes in the body that the first segment sees, where somebody wants to know its hash.
+    hasher: Option<Hasher>,
 }
 
 /// A question before the end of the message.
@@ -54,18 +69,18 @@ pub enum Question<'a> {
     Connect(&'a Arc<Client>),
     Hello(&'a Arc<Client>),
     /// Begins a transaction; ends one under way.
-    Mail(&'a Arc<Client>, &'a Mail),
-    Recipient(&'a Recipient),
+    Mail(&'a Arc<Client>, &'a Mail, Id),
+    Recipient(&'a Arc<Client>, &'a Recipient),
     Headers(&'a HeaderBlock),
 }
 
 impl Question<'_> {
-    fn wants(&self) -> Wants {
+    pub(super) fn wants(&self) -> Wants {
         match self {
             Self::Connect(_) => Wants::CONNECT,
             Self::Hello(_) => Wants::HELLO,
             Self::Mail(..) => Wants::MAIL,
-            Self::Recipient(_) => Wants::RECIPIENT,
+            Self::Recipient(..) => Wants::RECIPIENT,
             Self::Headers(_) => Wants::HEADERS,
         }
     }
@@ -74,7 +89,7 @@ impl Question<'_> {
             Self::Connect(_) => "connect",
             Self::Hello(_) => "hello",
             Self::Mail(..) => "mail",
-            Self::Recipient(_) => "recipient",
+            Self::Recipient(..) => "recipient",
             Self::Headers(_) => "headers",
         }
     }
@@ -87,13 +102,13 @@ impl Inspections {
         let places = chain.plan(plan).map_or(&[][..], |plan| &plan.stages);
         let begin = |place: usize| chain.stage(place).map(|(configured, wants)| Watch::begin(place, configured, wants, client));
         let watches = together(places.iter().filter_map(|place| begin(*place))).await;
-        Self { chain: Arc::clone(chain), plan, watches, open: false }
+        Self { chain: Arc::clone(chain), plan, watches, open: false, policy: None, hasher: None }
     }
 
-    /// No stage watches: the driver need not ask.
+    /// Neither stage nor rule watches: the driver need not ask.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.watches.is_empty()
+        self.watches.is_empty() && self.chain.rules().is_empty()
     }
 
     fn plan(&self) -> Option<&Plan> {
@@ -116,6 +131,18 @@ impl Inspections {
             self.abort();
             self.open = true;
             self.watches.iter_mut().for_each(Watch::open);
+            self.policy = None;
+            self.hasher = self.plan().is_some_and(|plan| plan.shares).then(Hasher::new);
+        }
+        if let (Question::Recipient(client, recipient), Some(policy)) = (question, self.policy)
+            && policy != self.chain.rules().policy_of(&client.listener, recipient)
+        {
+            // What the rules would answer for one is not true for the other; the client sends the
+            // rest again (RFC 5321 §4.5.3.1.10).
+            return (Decision::Refuse(Refusal::temporary(52, "5.3", "send to this recipient in another transaction")), None);
+        }
+        if let Question::Headers(headers) = question {
+            self.withhold(headers);
         }
         let range = if matches!(question, Question::Headers(_)) { self.segment(0) } else { 0..self.watches.len() };
         let wanted = question.wants();
@@ -135,15 +162,39 @@ impl Inspections {
         (decision, by)
     }
 
+    /// The MTA takes this recipient, too.
+    pub fn accepted(&mut self, client: &Client, recipient: &Recipient) {
+        self.policy.get_or_insert_with(|| self.chain.rules().policy_of(&client.listener, recipient));
+    }
+
+    /// Stages of the first segment that failed on such a message before see no more of it for now.
+    fn withhold(&mut self, headers: &HeaderBlock) {
+        if self.chain.scans.is_clean() {
+            return;
+        }
+        let header = Key::of_header(headers.as_bytes());
+        let first = self.segment(0);
+        for watch in self.watches.get_mut(first).unwrap_or_default() {
+            let Some((configured, _)) = self.chain.stage(watch.place) else { continue };
+            if configured.poison_after > 0 && self.chain.scans.failures_of_header(watch.place, header) >= configured.poison_after {
+                watch.withhold();
+            }
+        }
+    }
+
     /// Whether any stage still wants body chunks.
     #[must_use]
     pub fn wants_body(&self) -> bool {
-        self.open && self.watches.get(self.segment(0)).unwrap_or_default().iter().any(Watch::wants_body)
+        let first = || self.watches.get(self.segment(0)).unwrap_or_default();
+        self.open && (self.hasher.is_some() || first().iter().any(Watch::wants_body))
     }
 
     /// A piece of the body (of what follows the empty line after the header section) to every
     /// stage of the first segment that still wants it. What they say is said at the end.
     pub async fn body(&mut self, chunk: &Bytes) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.body(chunk);
+        }
         let first = self.segment(0);
         let chain = &*self.chain;
         let asked = self.watches.get_mut(first).unwrap_or_default().iter_mut().filter(|watch| watch.wants_body());
@@ -154,32 +205,45 @@ impl Inspections {
         .await;
     }
 
-    /// The end of the message: remaining segments, edits composed, the strictest verdict. Closes
-    /// the transaction. After a refusal for good no further segment is asked: nothing could be
-    /// stricter.
-    pub async fn conclude(&mut self, message: &Message) -> Conclusion {
+    /// The end of the message: remaining segments, edits composed, rules, the strictest verdict.
+    /// Closes the transaction. After a refusal for good no further segment is asked: nothing could
+    /// be stricter.
+    pub async fn conclude(&mut self, client: &Client, message: &Message) -> Conclusion {
         let mut conclusion = Conclusion::default();
-        if self.watches.is_empty() {
+        if self.is_empty() {
             return conclusion;
         }
         let until = Instant::now().checked_add(self.chain.budget()).unwrap_or_else(far);
         let mut message = Cow::Borrowed(message);
+        let mut content = Content { hasher: self.hasher.take(), key: None };
         let segments = self.plan().map_or(0, |plan| plan.segments.len());
         for n in 0..segments {
             let segment = self.segment(n);
-            let chain = &*self.chain;
+            let chain = Arc::clone(&self.chain);
             let current = &*message;
+            self.poison(segment.clone(), current, &mut content).await;
             let watches = self.watches.get_mut(segment).unwrap_or_default();
+            let key = if watches.iter().any(|watch| shares(&chain, watch)) { content.key(current).await } else { None };
+            let chain = &*chain;
             let reports = together(watches.iter_mut().filter(|watch| watch.concludes(n > 0)).filter_map(|watch| {
                 let (configured, _) = chain.stage(watch.place)?;
+                let key = key.filter(|_| configured.stage.reads_content_only());
                 Some(async move {
-                    let report = watch.conclude(configured, current, n > 0, until).await;
-                    (watch.settle(configured, report), configured)
+                    let shared = key.map(|key| chain.scans.share(watch.place, key));
+                    let report = watch.conclude(configured, current, n > 0, shared.as_deref(), until).await;
+                    drop(shared);
+                    if let Some(key) = key {
+                        chain.scans.forget(watch.place, key);
+                    }
+                    (watch.settle(configured, report), watch.place, configured)
                 })
             }))
             .await;
             let mut edits = Edits::default();
-            for ((report, timing), configured) in reports {
+            for ((report, timing), place, configured) in reports {
+                if let Some(StageTiming { incomplete: Some(Incomplete::Late | Incomplete::Panicked | Incomplete::Failed), .. }) = timing {
+                    remember(chain, place, configured, current, &mut content).await;
+                }
                 conclusion.timings.extend(timing);
                 edits.0.extend(conclusion.heed(report, &configured.name));
             }
@@ -188,11 +252,31 @@ impl Inspections {
             }
             if !edits.is_empty() && n + 1 < segments {
                 message = Cow::Owned(message.edited(&edits));
+                content = Content::default();
             }
             conclusion.edits.0.extend(edits.0);
         }
+        if !conclusion.verdict.is_final() {
+            conclusion.judge(&self.chain, client, &message);
+        }
+        conclusion.confess();
         self.abort();
         conclusion
+    }
+
+    /// Stages that failed on this very message too often are not given it again.
+    async fn poison(&mut self, segment: Range<usize>, message: &Message, content: &mut Content) {
+        if self.chain.scans.is_clean() {
+            return;
+        }
+        let Some(key) = content.key(message).await else { return };
+        for watch in self.watches.get_mut(segment).unwrap_or_default() {
+            let Some((configured, _)) = self.chain.stage(watch.place) else { continue };
+            if configured.poison_after > 0 && self.chain.scans.failures_of(watch.place, key) >= configured.poison_after {
+                tracing::warn!(stage = %configured.name, "a message it failed on before is not given to it again");
+                watch.poison();
+            }
+        }
     }
 
     /// The transaction is over without a message. The session goes on, with the same inspections.
@@ -222,7 +306,88 @@ impl Conclusion {
             self.decided_by = Some(stage.into());
         }
         self.findings.extend(report.findings);
+        self.recipients.extend(report.recipients);
         report.edits
+    }
+
+    /// The rules' say, over all that was found.
+    fn judge(&mut self, chain: &Chain, client: &Client, message: &Message) {
+        if chain.rules().is_empty() {
+            return;
+        }
+        let header = HeaderBlock::new(self.edits.apply(&message.headers));
+        let facts = Facts {
+            vocabulary: chain.rules().vocabulary(),
+            client,
+            mail: &message.envelope.mail,
+            recipients: &message.envelope.recipients,
+            size: message.content.len(),
+            header: Some(&header),
+            findings: &self.findings,
+        };
+        let judgement = chain.rules().judge(&facts);
+        if judgement.verdict.is_stricter_than(&self.verdict) {
+            self.verdict = judgement.verdict;
+            self.decided_by = judgement.by.map(|rule| format!("rule {rule}").into());
+        }
+        self.recipients.extend(judgement.recipients);
+        self.findings.extend(judgement.findings);
+        self.edits.0.extend(judgement.edits);
+    }
+
+    /// Says in the message itself which stages have not finished with it: no silent pass.
+    fn confess(&mut self) {
+        let unfinished: Vec<_> =
+            self.timings.iter().filter_map(|timing| Some(format!("{} ({})", timing.stage, timing.incomplete?.as_str()))).collect();
+        if !unfinished.is_empty() && !matches!(self.verdict, Verdict::Refuse(_)) {
+            self.edits.0.push(Edit::InsertHeader { at: 0, name: UNFINISHED.into(), value: unfinished.join(", ").into() });
+        }
+    }
+}
+
+/// The hash of what the stages of a segment see, made when somebody needs it.
+#[derive(Default)]
+struct Content {
+    /// The body was taken in while it arrived.
+    hasher: Option<Hasher>,
+    key: Option<Key>,
+}
+
+impl Content {
+    /// `None` where the spool cannot be read; nothing is shared or remembered then.
+    async fn key(&mut self, message: &Message) -> Option<Key> {
+        if self.key.is_none() {
+            let hasher = match self.hasher.take() {
+                Some(hasher) => hasher,
+                None => {
+                    let mut hasher = Hasher::new();
+                    let mut body = message.content.reader(message.body_start());
+                    while let Some(piece) = body.next().await.ok()? {
+                        hasher.body(&piece);
+                    }
+                    hasher
+                }
+            };
+            self.key = Some(hasher.finish(message.headers.as_bytes()));
+        }
+        self.key
+    }
+}
+
+fn shares(chain: &Chain, watch: &Watch) -> bool {
+    chain.stage(watch.place).is_some_and(|(configured, _)| configured.stage.reads_content_only())
+}
+
+/// A stage failed on this message.
+async fn remember(chain: &Chain, place: usize, configured: &Configured, message: &Message, content: &mut Content) {
+    if configured.poison_after == 0 {
+        return;
+    }
+    if let Some(key) = content.key(message).await {
+        let times = chain.scans.failed(place, message, key, configured.breaker.successes());
+        if times >= configured.poison_after {
+            tracing::warn!(stage = %configured.name, times, "fails on the same message again and again; it will not be given it for an hour");
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The contract of a stage. It follows the milter's events, since that is how the field thinks.
-use super::{Decision, Finding, Verdict, Wants};
+use super::{Decision, Finding, Hold, Verdict, Wants};
 use crate::message::{Client, Edit, HeaderBlock, Message};
-use crate::smtp::{Mail, Recipient};
+use crate::smtp::{Address, Mail, Recipient};
+use crate::value::Id;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -14,17 +15,31 @@ pub enum StageError {
     Late,
     #[error("panicked")]
     Panicked,
+    /// More than it, or what it asks, can look at.
+    #[error("too large: {0}")]
+    TooLarge(Box<str>),
     #[error("{0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What a stage says at the end of a message.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
+    /// Of the message, for all its recipients.
     pub verdict: Verdict,
+    /// What becomes of it for single recipients, where that is stricter. A refusal for some is not
+    /// among it: the client hears one answer. It belongs to RCPT.
+    pub recipients: Vec<(Address, ForRecipient)>,
     pub findings: Vec<Finding>,
     /// Only from a stage that [`may edit`](Stage::may_edit); anybody else's are dropped and logged.
     pub edits: Vec<Edit>,
+}
+
+/// What may become of a message for one recipient while others get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForRecipient {
+    Discard,
+    Quarantine(Hold),
 }
 
 /// A configured stage, shared by all sessions.
@@ -37,6 +52,15 @@ pub trait Stage: Send + Sync {
     /// The events its inspections are called for; naming fewer makes every message cheaper.
     fn wants(&self) -> Wants {
         Wants::ALL
+    }
+    /// It asks somebody else, over a socket or a process: it has a circuit breaker.
+    fn is_remote(&self) -> bool {
+        false
+    }
+    /// What it reports depends on the message's octets alone, not on client or envelope: identical
+    /// messages under way may share one answer.
+    fn reads_content_only(&self) -> bool {
+        false
     }
     /// Starts watching one session.
     async fn begin(&self, client: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError>;
@@ -61,8 +85,9 @@ pub trait Inspection: Send {
     async fn hello(&mut self, _client: &Arc<Client>) -> Result<Decision, StageError> {
         Ok(Decision::Go)
     }
-    /// A transaction begins; `client.account` is known if it ever will be.
-    async fn mail(&mut self, _client: &Arc<Client>, _mail: &Mail) -> Result<Decision, StageError> {
+    /// A transaction begins; `client.account` is known if it ever will be. `id` is the message's
+    /// name: in `Received`, in the log, in the reply.
+    async fn mail(&mut self, _client: &Arc<Client>, _mail: &Mail, _id: Id) -> Result<Decision, StageError> {
         Ok(Decision::Go)
     }
     async fn recipient(&mut self, _recipient: &Recipient) -> Result<Decision, StageError> {

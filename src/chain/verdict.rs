@@ -12,6 +12,40 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+/// Why a message is to be held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    pub class: HoldClass,
+    /// One line for the reviewer, in plain words.
+    pub reason: Box<str>,
+}
+
+/// What kind of finding holds a message; retention, and who may release it, go by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldClass {
+    Malware,
+    Phishing,
+    Spam,
+    /// Attachments and forms that policy does not let pass.
+    Policy,
+    /// A stage could not finish.
+    Incomplete,
+}
+
+impl HoldClass {
+    /// As it stands in the configuration, the log and the quarantine.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malware => "malware",
+            Self::Phishing => "phishing",
+            Self::Spam => "spam",
+            Self::Policy => "policy",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
 /// What becomes of a message. The strictest of all stages wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
@@ -19,6 +53,9 @@ pub enum Verdict {
     Deliver,
     /// The client is told 250 and nobody gets the message.
     Discard,
+    /// It is kept for a person to look at, and the client told 250 once it is on disk. Above
+    /// discard: what one stage wants a person to see is not destroyed by another.
+    Quarantine(Hold),
     Refuse(Refusal),
 }
 
@@ -27,7 +64,8 @@ impl Verdict {
         match self {
             Self::Deliver => 0,
             Self::Discard => 1,
-            Self::Refuse(refusal) => 2 + u8::from(refusal.is_permanent()),
+            Self::Quarantine(_) => 2,
+            Self::Refuse(refusal) => 3 + u8::from(refusal.is_permanent()),
         }
     }
 
@@ -57,7 +95,8 @@ mod tests {
     fn the_strictest_wins_and_the_first_said_stands() {
         let temporary = |text| Verdict::Refuse(Refusal::temporary(51, "7.1", text));
         let permanent = |text| Verdict::Refuse(Refusal::permanent(50, "7.1", text));
-        let ascending = [Verdict::Deliver, Verdict::Discard, temporary("a"), permanent("a")];
+        let hold = Verdict::Quarantine(Hold { class: HoldClass::Policy, reason: "a".into() });
+        let ascending = [Verdict::Deliver, Verdict::Discard, hold, temporary("a"), permanent("a")];
         for (n, strict) in ascending.iter().enumerate() {
             for mild in ascending.iter().take(n) {
                 assert_eq!(&mild.clone().or_stricter(strict.clone()), strict);

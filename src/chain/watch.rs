@@ -2,13 +2,14 @@
 //! and timing stand there; what a failure means, and that an observing stage changes nothing,
 //! stands beside it.
 use super::{
-    Configured, Decision, Finding, Inspection, Mode, Report, StageError, Value, Verdict, Wants,
+    Configured, Decision, Facts, Finding, Hold, HoldClass, Inspection, Mode, OnError, Report, StageError, Verdict, Wants,
     finding::{INCOMPLETE, OBSERVED},
     runner::{Question, StageTiming},
+    scans::Shared,
 };
 use crate::{
     message::{Client, Edit, Message},
-    smtp::Refusal,
+    smtp::{Mail, Refusal},
     telemetry::{Incomplete, StageResult},
 };
 use bytes::Bytes;
@@ -30,16 +31,33 @@ pub(super) struct Watch {
     /// Its place in the chain.
     pub(super) place: usize,
     pub(super) wants: Wants,
-    /// Gone after an error, for the rest of the session.
-    inspection: Result<Box<dyn Inspection>, Incomplete>,
+    state: State,
+    /// MAIL is put to it whether it wants that or not: it has a condition, or a circuit breaker.
+    decides_at_mail: bool,
     /// It said that it needs to see no more of the session.
     left: bool,
     transaction: Transaction,
 }
 
+enum State {
+    /// Its condition has not held yet in this session.
+    Absent,
+    Watching(Box<dyn Inspection>),
+    /// It failed. One that asks somebody else begins anew with the next transaction; any other is
+    /// gone for the session.
+    Failed(Incomplete),
+}
+
 /// What is forgotten when a transaction ends.
 #[derive(Default)]
 struct Transaction {
+    /// Its condition does not hold.
+    excluded: bool,
+    /// It failed on a message with this header section before: it sees no more of it before it is
+    /// known whether this is the same one.
+    withheld: bool,
+    /// It is the same one.
+    poisoned: bool,
     /// The stage was called, and has to hear of the end.
     called: bool,
     /// It needs to see no more.
@@ -55,17 +73,75 @@ struct Transaction {
 
 impl Watch {
     pub(super) async fn begin(place: usize, configured: &Configured, wants: Wants, client: &Arc<Client>) -> Self {
-        let mut took = Duration::ZERO;
-        let begun = call(configured, "begin", None, &mut took, async { configured.stage.begin(client).await }).await;
-        let inspection = begun.map_err(|error| failed(configured, "begin", &error));
-        Self { place, wants, inspection, left: false, transaction: Transaction::default() }
+        let decides_at_mail = configured.when.is_some() || configured.stage.is_remote();
+        let mut watch = Self { place, wants, state: State::Absent, decides_at_mail, left: false, transaction: Transaction::default() };
+        if configured.breaker.is_open() {
+            watch.state = State::Failed(Incomplete::BreakerOpen);
+        } else if configured.when.is_none() {
+            watch.join(configured, client).await;
+        }
+        watch
+    }
+
+    /// A new inspection of the session.
+    async fn join(&mut self, configured: &Configured, client: &Arc<Client>) {
+        self.left = false;
+        let begun = call(configured, "begin", None, &mut self.transaction.took, async { configured.stage.begin(client).await }).await;
+        self.state = match begun {
+            Ok(inspection) => State::Watching(inspection),
+            Err(error) => State::Failed(failed(configured, "begin", &error)),
+        };
+    }
+
+    /// Whether it takes part in a transaction that begins, and who does; what it missed of the
+    /// session is told first.
+    async fn enter(&mut self, configured: &Configured, client: &Arc<Client>, mail: &Mail) -> Decision {
+        if let Some(when) = &configured.when {
+            match when.holds(&Facts::of_session(client, mail)) {
+                Ok(holds) => self.transaction.excluded = !holds,
+                // Not to inspect would be a silent pass.
+                Err(error) => tracing::error!(stage = %configured.name, %error, "`when` cannot be evaluated; it applies"),
+            }
+            if self.transaction.excluded {
+                return Decision::Go;
+            }
+        }
+        let rejoins = match self.state {
+            State::Absent => true,
+            State::Failed(_) => configured.stage.is_remote(),
+            State::Watching(_) => false,
+        };
+        if configured.stage.is_remote() && !configured.breaker.lets_through() {
+            self.state = State::Failed(Incomplete::BreakerOpen);
+        } else if rejoins {
+            self.join(configured, client).await;
+            for question in [Question::Connect(client), Question::Hello(client)] {
+                if self.wants.any(question.wants()) && !self.left && matches!(self.state, State::Watching(_)) {
+                    let decision = Box::pin(self.put(configured, None, question)).await;
+                    if decision != Decision::Go {
+                        return decision;
+                    }
+                }
+            }
+        }
+        match self.state {
+            State::Failed(_) => standing(configured),
+            _ => Decision::Go,
+        }
     }
 
     /// Whether a question has to be put to it: it wants it, or it failed and stands in the way.
     pub(super) fn is_asked(&self, event: Wants) -> bool {
-        match self.inspection {
-            Ok(_) => self.wants.any(event) && !self.left && !self.transaction.done,
-            Err(_) => event.any(Wants::MAIL | Wants::RECIPIENT),
+        if self.transaction.excluded {
+            return false;
+        }
+        if self.decides_at_mail && event.any(Wants::MAIL) {
+            return true;
+        }
+        match self.state {
+            State::Watching(_) => self.wants.any(event) && !self.left && !self.transaction.done && !self.transaction.withheld,
+            State::Failed(_) => event.any(Wants::MAIL | Wants::RECIPIENT),
+            State::Absent => false,
         }
     }
 
@@ -77,7 +153,8 @@ impl Watch {
     /// not, it has said nothing, was not called, and need not be.
     pub(super) fn concludes(&self, replay: bool) -> bool {
         let events = if replay { Wants::HEADERS | Wants::BODY | Wants::END_OF_MESSAGE } else { Wants::END_OF_MESSAGE };
-        self.inspection.is_err() || self.transaction.called || self.is_asked(events)
+        let failed = matches!(self.state, State::Failed(_)) && !self.transaction.excluded;
+        failed || self.transaction.called || self.transaction.withheld || self.is_asked(events)
     }
 
     pub(super) fn open(&mut self) {
@@ -86,22 +163,34 @@ impl Watch {
 
     /// `until`: when all stages have to be done, where that is known.
     pub(super) async fn ask(&mut self, configured: &Configured, until: Option<Instant>, question: Question<'_>) -> Decision {
+        if let (Question::Mail(client, mail, _), true) = (question, self.decides_at_mail) {
+            // Boxed: no other question should carry room for it.
+            let entered = Box::pin(self.enter(configured, client, mail)).await;
+            if entered != Decision::Go || self.transaction.excluded || self.left || !self.wants.any(Wants::MAIL) {
+                return entered;
+            }
+        }
+        self.put(configured, until, question).await
+    }
+
+    async fn put(&mut self, configured: &Configured, until: Option<Instant>, question: Question<'_>) -> Decision {
         let event = question.event();
-        let said = match &mut self.inspection {
-            Ok(inspection) => {
+        let said = match &mut self.state {
+            State::Watching(inspection) => {
                 self.transaction.called = true;
                 let asked = async {
                     match question {
                         Question::Connect(client) => inspection.connect(client).await,
                         Question::Hello(client) => inspection.hello(client).await,
-                        Question::Mail(client, mail) => inspection.mail(client, mail).await,
-                        Question::Recipient(recipient) => inspection.recipient(recipient).await,
+                        Question::Mail(client, mail, id) => inspection.mail(client, mail, id).await,
+                        Question::Recipient(_, recipient) => inspection.recipient(recipient).await,
                         Question::Headers(headers) => inspection.headers(headers).await,
                     }
                 };
                 call(configured, event, until, &mut self.transaction.took, asked).await
             }
-            Err(_) => return standing(configured),
+            State::Failed(_) => return standing(configured),
+            State::Absent => return Decision::Go,
         };
         match said {
             Ok(Decision::Go) => Decision::Go,
@@ -126,7 +215,7 @@ impl Watch {
                     // refused instead. The header section is no command: its failure is said at
                     // the end of the message.
                     Question::Connect(_) | Question::Hello(_) | Question::Headers(_) => Decision::Go,
-                    Question::Mail(..) | Question::Recipient(_) => standing(configured),
+                    Question::Mail(..) | Question::Recipient(..) => standing(configured),
                 }
             }
         }
@@ -134,7 +223,7 @@ impl Watch {
 
     /// A piece of the body; a refusal is kept for the end.
     pub(super) async fn body(&mut self, configured: &Configured, until: Option<Instant>, chunk: &Bytes) {
-        let Ok(inspection) = &mut self.inspection else { return };
+        let State::Watching(inspection) = &mut self.state else { return };
         self.transaction.called = true;
         let piece = async { inspection.body(chunk).await };
         match call(configured, "body", until, &mut self.transaction.took, piece).await {
@@ -150,17 +239,46 @@ impl Watch {
 
     /// The end of the message, `until` which all stages have to be done. In a later segment
     /// (`replay`) the header section and the body come first.
-    pub(super) async fn conclude(&mut self, configured: &Configured, message: &Message, replay: bool, until: Instant) -> Report {
-        if replay {
+    /// `shared`: where the answer of all that have the same content stands.
+    pub(super) async fn conclude(
+        &mut self,
+        configured: &Configured,
+        message: &Message,
+        replay: bool,
+        shared: Option<&Shared>,
+        until: Instant,
+    ) -> Report {
+        if self.transaction.poisoned {
+            return Report::default();
+        }
+        // What was withheld turned out to be another message.
+        if std::mem::take(&mut self.transaction.withheld) || replay {
             // Boxed: most messages have no second segment, and no call should carry room for one.
             Box::pin(self.replay(configured, message, until)).await;
         }
         let mut report = Report::default();
         if self.is_asked(Wants::END_OF_MESSAGE) && self.transaction.refusal.is_none() {
-            if let Ok(inspection) = &mut self.inspection {
+            if let State::Watching(inspection) = &mut self.state {
                 self.transaction.called = true;
-                let end = async { inspection.end_of_message(message).await };
-                match call(configured, "end_of_message", Some(until), &mut self.transaction.took, end).await {
+                let mut asked = shared.is_none();
+                let end = async {
+                    match shared {
+                        None => inspection.end_of_message(message).await,
+                        // Whoever comes first asks; if that one goes, the next does.
+                        Some(shared) => shared
+                            .get_or_try_init(|| async {
+                                asked = true;
+                                inspection.end_of_message(message).await
+                            })
+                            .await
+                            .cloned(),
+                    }
+                };
+                let said = call(configured, "end_of_message", Some(until), &mut self.transaction.took, end).await;
+                if !asked {
+                    self.tell_abort(configured);
+                }
+                match said {
                     Ok(said) => report = said,
                     Err(error) => self.fail(configured, "end_of_message", &error),
                 }
@@ -192,18 +310,27 @@ impl Watch {
     /// over for this stage.
     pub(super) fn settle(&mut self, configured: &Configured, mut report: Report) -> (Report, Option<StageTiming>) {
         let transaction = std::mem::take(&mut self.transaction);
-        let incomplete = self.inspection.as_ref().err().copied();
+        let incomplete = match self.state {
+            _ if transaction.poisoned => Some(Incomplete::Poisoned),
+            State::Failed(why) if !transaction.excluded => Some(why),
+            _ => None,
+        };
+        if incomplete.is_none() && transaction.called {
+            configured.breaker.succeeded(&configured.name);
+        }
         let result = match (&report.verdict, incomplete) {
             (_, Some(_)) => StageResult::Incomplete,
             (Verdict::Refuse(_), None) => StageResult::Refuse,
             (Verdict::Discard, None) => StageResult::Discard,
+            (Verdict::Quarantine(_), None) => StageResult::Quarantine,
             (Verdict::Deliver, None) if report.edits.is_empty() => StageResult::Pass,
             (Verdict::Deliver, None) => StageResult::Edit,
         };
         report.findings.extend(transaction.observed);
         if let Some(why) = incomplete {
             report.findings.push(named(INCOMPLETE, configured, why.as_str()));
-            report.verdict = configured.on_error.refusal().map_or(Verdict::Deliver, Verdict::Refuse);
+            report.verdict = unfinished(configured, why);
+            report.recipients.clear();
             if configured.mode == Mode::Observe {
                 report.verdict = Verdict::Deliver;
             }
@@ -211,13 +338,19 @@ impl Watch {
             match &report.verdict {
                 Verdict::Deliver => {}
                 Verdict::Discard => report.findings.push(named(OBSERVED, configured, "discard")),
+                Verdict::Quarantine(hold) => report.findings.push(named(OBSERVED, configured, &format!("quarantine: {}", hold.reason))),
                 Verdict::Refuse(refusal) => report.findings.push(named(OBSERVED, configured, &format!("refuse: {refusal}"))),
             }
             if !report.edits.is_empty() {
                 report.findings.push(named(OBSERVED, configured, &format!("{} edits", report.edits.len())));
             }
+            if !report.recipients.is_empty() {
+                let what = format!("other fates for {} recipients", report.recipients.len());
+                report.findings.push(named(OBSERVED, configured, &what));
+            }
             report.verdict = Verdict::Deliver;
             report.edits.clear();
+            report.recipients.clear();
         } else if !report.edits.is_empty() {
             sift(configured, &mut report);
         }
@@ -230,6 +363,15 @@ impl Watch {
         (report, timing)
     }
 
+    /// The stage failed on a message with this header section before.
+    pub(super) fn withhold(&mut self) {
+        self.transaction.withheld = true;
+    }
+    /// The stage is not to be given this message again.
+    pub(super) fn poison(&mut self) {
+        self.transaction.poisoned = true;
+    }
+
     /// The transaction is over without a message.
     pub(super) fn abort(&mut self, configured: &Configured) {
         if self.transaction.called && !self.transaction.done {
@@ -239,7 +381,7 @@ impl Watch {
     }
 
     fn tell_abort(&mut self, configured: &Configured) {
-        if let (Ok(inspection), true) = (&mut self.inspection, self.transaction.called)
+        if let (State::Watching(inspection), true) = (&mut self.state, self.transaction.called)
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| inspection.abort()))
         {
             log_panic(configured, "abort", &*panic);
@@ -260,9 +402,9 @@ impl Watch {
     }
 
     fn fail(&mut self, configured: &Configured, event: &'static str, error: &StageError) {
-        let failed = std::mem::replace(&mut self.inspection, Err(failed(configured, event, error)));
+        let inspection = std::mem::replace(&mut self.state, State::Failed(failed(configured, event, error)));
         // What panicked once may do so again when it is dropped.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(failed))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(inspection))) {
             log_panic(configured, "drop", &*panic);
         }
     }
@@ -274,6 +416,18 @@ fn standing(configured: &Configured) -> Decision {
     match (configured.mode, configured.on_error.refusal()) {
         (Mode::Enforce, Some(refusal)) => Decision::Refuse(refusal),
         _ => Decision::Go,
+    }
+}
+
+/// What a message comes to that a stage has not finished with.
+fn unfinished(configured: &Configured, why: Incomplete) -> Verdict {
+    match (configured.on_error, configured.on_error.refusal()) {
+        (_, Some(refusal)) => Verdict::Refuse(refusal),
+        (OnError::Quarantine, None) => {
+            let reason = format!("{} could not inspect it ({})", configured.name, why.as_str());
+            Verdict::Quarantine(Hold { class: HoldClass::Incomplete, reason: reason.into() })
+        }
+        (_, None) => Verdict::Deliver,
     }
 }
 
@@ -292,14 +446,16 @@ fn sift(configured: &Configured, report: &mut Report) {
 }
 
 fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
-    Finding { name, value: Value::Text(format!("{}: {what}", configured.name).into()) }
+    Finding::text(name, format!("{}: {what}", configured.name))
 }
 
 fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
+    configured.breaker.failed(&configured.name);
     tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
     match error {
         StageError::Late => Incomplete::Late,
         StageError::Panicked => Incomplete::Panicked,
+        StageError::TooLarge(_) => Incomplete::TooLarge,
         StageError::Failed(_) => Incomplete::Failed,
     }
 }

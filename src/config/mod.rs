@@ -8,9 +8,10 @@ mod tests;
 
 pub use report::Report;
 
-use crate::chain::Chain;
+use crate::chain::{self, Chain, Vocabulary};
 use crate::value::settings::{Problem, Problems, Section};
-use crate::{gate, stages, telemetry, upstream};
+
+use crate::{dns, gate, stages, stages::Surroundings, telemetry, upstream};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -31,12 +32,7 @@ pub struct Config {
 const LARGEST: u64 = 4 << 20;
 
 /// Tables of the contract that other versions have. Accepting them would promise what nobody does.
-const LATER: [(&str, &str); 4] = [
-    ("dns", "names are looked up by the system's resolver"),
-    ("storage", "nothing is stored"),
-    ("console", "there is no quarantine to review"),
-    ("rule", "the strictest verdict of the stages wins"),
-];
+const LATER: [(&str, &str); 2] = [("storage", "nothing is stored"), ("console", "there is no quarantine to review")];
 
 impl Config {
     /// Reads the file at `path`.
@@ -74,8 +70,22 @@ impl Config {
     fn read(root: &mut Section<'_>) -> Self {
         let settings = gate::settings::Settings::read(root);
         let (upstreams, routes) = upstream::settings::read(root);
-        let listeners: Vec<&str> = settings.listeners.iter().map(|listener| &*listener.name).collect();
-        let chain = Chain::new(stages::read(root, &listeners), settings.timeouts.message);
+        let mut section = root.section("dns");
+        let settings_of_dns = dns::Settings::read(&mut section);
+        let dns = dns::Resolver::new(&settings_of_dns);
+        if let Err(error) = dns.inner() {
+            section.complain(error.to_string());
+        }
+        drop(section);
+        let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
+        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners };
+        let configured = stages::read(root, &surroundings);
+        let of = |kind: &stages::Kind| configured.iter().any(|stage| stage.kind == kind.name);
+        let (present, absent): (Vec<_>, Vec<_>) = stages::KINDS.iter().partition(|kind| of(kind));
+        let findings = |kinds: &[&stages::Kind]| kinds.iter().flat_map(|kind| kind.findings).copied().collect::<Vec<_>>();
+        let vocabulary = Vocabulary::of_message(findings(&present), findings(&absent));
+        let rules = chain::rules::read(root, vocabulary, &surroundings.listeners);
+        let chain = Chain::new(configured, settings.timeouts.message).with_rules(rules);
         let gate = gate::Setup { settings, chain, upstreams, routes };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));

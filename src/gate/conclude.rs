@@ -53,6 +53,8 @@ pub(super) enum Placed {
 pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'_>) -> Placed {
     match &conclusion.verdict {
         Verdict::Refuse(refusal) => Placed::Refused(refusal.clone()),
+        // No quarantine is attached: the client keeps what nobody here may keep.
+        Verdict::Quarantine(_) => Placed::Refused(Refusal::temporary(51, "3.0", "cannot be kept here, try again later")),
         Verdict::Discard => Placed::Discarded(Box::new(Discarded { id: ended.id })),
         Verdict::Deliver => match deliver(ended, conclusion, way).await {
             Ok(Answer::Yes(custody)) => Placed::Kept(custody),

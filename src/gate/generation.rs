@@ -89,6 +89,7 @@ impl Generation {
             settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics, &stages))).collect();
         let upstreams = (0..settings.workers).map(|_| Upstreams::for_worker(&shared)).collect();
         let spare = Upstreams::for_worker(&shared);
+        chain.attach(metrics);
         let chain = Arc::new(chain);
         Ok(Arc::new(Self { settings, chain, tls, spool, upstream: shared, upstreams, spare, listeners, _watch: watch.drop_guard() }))
     }

@@ -14,6 +14,7 @@ use crate::smtp::{
 };
 use crate::telemetry::Violation;
 use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
+use crate::value::Id;
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
@@ -43,9 +44,9 @@ struct Header {
 }
 
 impl Mailing {
-    pub(super) fn new(session: &journal::Session, mail: Box<Mail>) -> Self {
+    pub(super) fn new(session: &journal::Session, id: Id, mail: Box<Mail>) -> Self {
         Self {
-            entry: session.begin(&mail, now()),
+            entry: session.begin(id, &mail, now()),
             mail,
             recipients: Vec::new(),
             upstream: None,
@@ -102,13 +103,14 @@ impl Session {
     /// RCPT: the chain is asked, then the MTA itself, while the client waits.
     pub(super) async fn recipient(&mut self, recipient: Box<Recipient>, owed: Owed<AboutRecipient>) {
         if !self.inspections.is_empty()
-            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&recipient)).await
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Recipient(&self.client, &recipient)).await
         {
             return self.refuse_recipient(owed, &recipient, &refusal, by(stage.as_deref()));
         }
         match self.ask_upstream(&recipient).await {
             Ok(Answer::Yes(reply)) => {
                 if let Some(mailing) = &mut self.mailing {
+                    self.inspections.accepted(&self.client, &recipient);
                     mailing.entry.recipient(&recipient);
                     mailing.recipients.push(*recipient);
                 }
@@ -231,7 +233,7 @@ impl Session {
         }
         let mut forged = Edits::default();
         if look.forged {
-            self.violation(Violation::ForgedResults, &"Authentication-Results in our name");
+            self.violation(Violation::ForgedResults, &"fields in our name");
             forged = received::without_forged(&block, hostname);
         }
         if !self.inspections.is_empty() {
@@ -294,7 +296,7 @@ impl Session {
         if !forged.is_empty() {
             message = message.edited(&forged);
         }
-        let mut conclusion = self.inspections.conclude(&message).await;
+        let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
         let Some(upstream) = mailing.upstream.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));

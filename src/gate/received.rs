@@ -3,7 +3,7 @@ use crate::message::{Client, Edit, Edits, Field, HeaderBlock};
 use crate::smtp::Recipient;
 use crate::value::{Id, rfc5322};
 use bytes::{Bytes, BytesMut};
-use std::{fmt::Write, net::IpAddr, time::SystemTime};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr, time::SystemTime};
 
 /// Our trace field. The recipient stands in it only where there is one, so that nobody learns of
 /// the others (RFC 5321 §7.2).
@@ -50,7 +50,7 @@ fn write_received(
 pub(super) struct Look<'a> {
     /// `Received` fields (RFC 5321 §6.3).
     pub hops: u32,
-    /// `Authentication-Results` that claim to be ours.
+    /// Fields that claim to be ours: `Authentication-Results`, and whatever we mark messages with.
     pub forged: bool,
     pub message_id: Option<Field<'a>>,
     pub subject: Option<Field<'a>>,
@@ -65,21 +65,30 @@ pub(super) fn look<'a>(headers: &'a HeaderBlock, hostname: &str) -> Look<'a> {
             8 if field.name.eq_ignore_ascii_case(b"Received") => look.hops += 1,
             10 if field.name.eq_ignore_ascii_case(b"Message-ID") => look.message_id = look.message_id.or(Some(field)),
             22 => look.forged |= is_forged(&field, hostname),
-            _ => {}
+            _ => look.forged |= is_mark(&field),
         }
     }
     look
 }
 
-/// What takes `Authentication-Results` in our name out of the header section: who stands behind us
-/// believes those, so nobody else may write them (RFC 8601 §5).
+/// What takes the fields in our name out of the header section: who stands behind us believes those,
+/// so nobody else may write them (RFC 8601 §5).
 pub(super) fn without_forged(headers: &HeaderBlock, hostname: &str) -> Edits {
     let results = headers.all(RESULTS).enumerate();
     let forged = results.filter(|(_, field)| is_forged(field, hostname)).map(|(n, _)| n + 1);
     let mut edits: Vec<_> = forged.map(|nth| Edit::DeleteHeader { name: RESULTS.into(), nth }).collect();
     // From the last one on, so that the places of the others stay what they are.
     edits.reverse();
+    let marks: BTreeSet<_> = headers.fields().filter(is_mark).map(|field| field.name.to_ascii_lowercase()).collect();
+    edits.extend(marks.iter().map(|name| Edit::DeleteHeader { name: String::from_utf8_lossy(name).into(), nth: 0 }));
     Edits(edits)
+}
+
+/// What octroi says of a message in the message itself begins like this, so nobody else's may.
+const MARK: &[u8] = b"X-Octroi-";
+
+fn is_mark(field: &Field<'_>) -> bool {
+    field.name.get(..MARK.len()).is_some_and(|start| start.eq_ignore_ascii_case(MARK))
 }
 
 const RESULTS: &str = "Authentication-Results";
@@ -182,6 +191,13 @@ mod tests {
             let kept = without_forged(&headers, "mx.example.org").apply(&headers);
             assert_eq!(kept.len() < text.len(), forged, "{value}");
         }
+    }
+
+    #[test]
+    fn marks_of_ours_are_nobody_elses() {
+        let headers = block("X-Octroi-Incomplete: none\r\nA: b\r\nx-octroi-Released: 1\r\nX-OCTROI-INCOMPLETE: x\r\nX-Octroy-A: b\r\n");
+        assert!(look(&headers, "mx.example.org").forged);
+        assert_eq!(without_forged(&headers, "mx.example.org").apply(&headers), "A: b\r\nX-Octroy-A: b\r\n");
     }
 
     #[test]

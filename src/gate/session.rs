@@ -17,6 +17,7 @@ use crate::smtp::{
 };
 use crate::telemetry::Violation;
 use crate::upstream::{Exchange, Seat, UpstreamError};
+use crate::value::Id;
 use bytes::BytesMut;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -282,14 +283,15 @@ impl Session {
     }
 
     async fn mail(&mut self, mail: Box<Mail>, owed: Owed<AboutMail>) {
+        let id = Id::generate();
         if !self.inspections.is_empty()
-            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Mail(&self.client, &mail)).await
+            && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Mail(&self.client, &mail, id)).await
         {
             self.record.refused(Phase::Mail, &refusal, by(stage.as_deref()), Some(&mail), None);
             return self.smtp.refuse(owed, &refusal);
         }
         self.smtp.accept_mail(owed, &mail);
-        self.mailing = Some(Mailing::new(&self.record, mail));
+        self.mailing = Some(Mailing::new(&self.record, id, mail));
     }
 
     /// A last word to the client, for whatever it had under way as well.

@@ -58,10 +58,10 @@ struct Times {
 }
 
 impl Entry {
-    pub(super) fn begin(journal: &Arc<Journal>, session: Id, client: &Arc<Client>, mail: &Mail, now: Instant) -> Self {
+    pub(super) fn begin(journal: &Arc<Journal>, session: Id, client: &Arc<Client>, id: Id, mail: &Mail, now: Instant) -> Self {
         Self {
             journal: Arc::clone(journal),
-            id: Id::generate(),
+            id,
             session,
             client: Arc::clone(client),
             times: Times { begun: now, receiving: false, received: None, concluded: None, settled: None },

@@ -101,8 +101,8 @@ impl Session {
 
     /// MAIL was accepted.
     #[must_use]
-    pub fn begin(&self, mail: &Mail, now: Instant) -> Entry {
-        Entry::begin(&self.journal, self.id, &self.client, mail, now)
+    pub fn begin(&self, id: Id, mail: &Mail, now: Instant) -> Entry {
+        Entry::begin(&self.journal, self.id, &self.client, id, mail, now)
     }
 
     /// A message was answered, whatever the answer was.

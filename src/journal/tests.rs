@@ -3,6 +3,7 @@ use crate::chain::{Conclusion, Finding, StageTiming, Value};
 use crate::message::{Client, TlsFacts};
 use crate::smtp::{Address, Domain, Mail, Recipient, Refusal, Reply, ReversePath};
 use crate::telemetry::{Incomplete, Outcome, StageResult, Violation, log::Format, log::capture::capture};
+use crate::value::Id;
 use std::time::{Duration, Instant};
 
 fn journal() -> (Arc<Journal>, Arc<Metrics>) {
@@ -54,7 +55,7 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
     let at = |millis| start + Duration::from_millis(millis);
     let log = capture(Format::Text, true, || {
         let session = Session::open(&journal, &client(), start);
-        let mut entry = session.begin(&mail(), start);
+        let mut entry = session.begin(Id::generate(), &mail(), start);
         entry.recipient(&recipient("bob@example.com"));
         entry.recipient(&recipient("carol@example.com"));
         entry.receiving();
@@ -103,7 +104,7 @@ fn a_session_that_dies_half_way_leaves_its_lines() {
     let (journal, metrics) = journal();
     let log = capture(Format::Text, true, || {
         let mut session = Session::open(&journal, &client(), Instant::now());
-        let mut entry = session.begin(&mail(), Instant::now());
+        let mut entry = session.begin(Id::generate(), &mail(), Instant::now());
         entry.recipient(&recipient("bob@example.com"));
         entry.receiving();
         let mut commands = [0; 15];
@@ -133,7 +134,7 @@ fn a_transaction_without_a_body_is_no_message() {
     let (journal, metrics) = journal();
     let log = capture(Format::Text, true, || {
         let session = Session::open(&journal, &client(), Instant::now());
-        let mut entry = session.begin(&mail(), Instant::now());
+        let mut entry = session.begin(Id::generate(), &mail(), Instant::now());
         entry.recipient(&recipient("bob@example.com"));
         drop(entry);
         std::mem::forget(session);
@@ -171,7 +172,7 @@ fn a_line_is_bounded_however_many_recipients_there_are() {
     let (journal, _) = journal();
     let log = capture(Format::Json, false, || {
         let session = Session::open(&journal, &client(), Instant::now());
-        let mut entry = session.begin(&mail(), Instant::now());
+        let mut entry = session.begin(Id::generate(), &mail(), Instant::now());
         for n in 0..1000 {
             entry.recipient(&recipient(&format!("recipient{n}@example.com")));
         }

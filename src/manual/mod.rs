@@ -9,5 +9,7 @@
 pub mod add_a_stage;
 pub mod attacks;
 pub mod defaults;
+#[cfg(test)]
+mod example;
 pub mod speed;
 pub mod standards;

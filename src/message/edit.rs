@@ -8,7 +8,9 @@
 //! after the colon, and its lines are divided by a bare LF.
 use super::{Envelope, HeaderBlock, header::is_field_name};
 use crate::smtp::{Address, Recipient, ReversePath};
+use crate::value::settings::Setting;
 use bytes::Bytes;
+use toml::de::DeValue;
 
 /// One change, in the milter's terms (and with its counting).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,41 @@ pub enum Edit {
     ReversePath(ReversePath),
     AddRecipient(Recipient),
     DeleteRecipient(Address),
+}
+
+/// A header field that is configured, `"Name: value"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewField {
+    pub name: Box<str>,
+    pub value: Box<str>,
+}
+
+/// A line of a header section may have 998 octets (RFC 5322 §2.1.1).
+const LONGEST_LINE: usize = 998;
+
+/// A field's name, if it is one.
+///
+/// # Errors
+/// A sentence that says so.
+pub fn field_name(text: &str) -> Result<&str, String> {
+    if is_field_name(text.as_bytes()) { Ok(text) } else { Err(format!("`{text}` is no name of a header field")) }
+}
+
+impl Setting for NewField {
+    const EXPECTED: &'static str = "a header field, \"Name: value\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let text = value.as_str().ok_or(None)?;
+        let (before, value) = text.split_once(':').ok_or_else(|| Some(format!("`{text}` is no header field: write \"Name: value\"")))?;
+        let (name, value) = (field_name(before)?, value.trim());
+        if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
+            let text = format!("the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047");
+            return Err(Some(text));
+        }
+        if name.len() + value.len() + 2 > LONGEST_LINE {
+            return Err(Some(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets")));
+        }
+        Ok(Self { name: name.into(), value: value.into() })
+    }
 }
 
 /// The edits of all stages, in order.

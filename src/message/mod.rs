@@ -9,14 +9,16 @@ mod edit;
 mod header;
 mod header_end;
 mod mime;
+pub mod readings;
 pub mod spool;
 
 pub use client::{Client, TlsFacts};
 pub use content::{Content, Reader};
-pub use edit::{Edit, Edits};
+pub use edit::{Edit, Edits, NewField, field_name};
 pub use header::{Field, Fields, HeaderBlock};
 pub use header_end::{HeaderEnd, HeaderError};
 pub use mime::{MimeError, MimeView, Part};
+pub use readings::{Anomaly, Reading, Readings};
 pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
@@ -39,12 +41,13 @@ pub struct Message {
     /// All octets, header block first.
     pub content: Content,
     mime: Arc<OnceCell<Result<MimeView, MimeError>>>,
+    readings: Arc<OnceCell<Result<Readings, MimeError>>>,
 }
 
 impl Message {
     #[must_use]
     pub fn new(envelope: Arc<Envelope>, headers: HeaderBlock, content: Content) -> Self {
-        Self { envelope, headers, content, mime: Arc::default() }
+        Self { envelope, headers, content, mime: Arc::default(), readings: Arc::default() }
     }
 
     /// The octet of the content that the body begins at: after the empty line that closes the
@@ -73,6 +76,7 @@ impl Message {
             edited.content = self.content.splice(before.freeze(), from);
             edited.headers = HeaderBlock::new(headers);
             edited.mime = Arc::default();
+            edited.readings = Arc::default();
         }
         edited
     }
@@ -84,6 +88,15 @@ impl Message {
     /// parser should be asked to bear; said to every stage that asks.
     pub async fn mime(&self) -> Result<&MimeView, MimeError> {
         self.mime.get_or_init(|| mime::parse(&self.content)).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// Every part decoded, in every way that some program would. Made once for all stages, when the
+    /// first one asks.
+    ///
+    /// # Errors
+    /// As [`mime`](Self::mime).
+    pub async fn readings(&self) -> Result<&Readings, MimeError> {
+        self.readings.get_or_init(|| readings::read(&self.content)).await.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Replies (RFC 5321 §4.2) with enhanced status codes (RFC 3463, RFC 2034).
 
+use crate::value::settings::Setting;
 use bytes::BytesMut;
 use std::{borrow::Cow, fmt};
+use toml::de::DeValue;
 
 /// A reply as it stands on the wire, without its line ends: a code and one or more lines, each of
 /// which carries its own enhanced status code where it has one.
@@ -118,9 +120,67 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// `"550 5.7.1 not accepted here"`: RFC 5321 §4.2 and RFC 3463; the two codes must agree on the class.
+impl Setting for Refusal {
+    const EXPECTED: &'static str = "a reply in quotes, such as \"550 5.7.1 not accepted here\"";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let text = String::read(value).map_err(|_| None)?;
+        parse(&text).ok_or_else(|| {
+            Some(format!(
+                "`{text}` is no refusal: write a 4yz or 5yz code, the enhanced code of the same class, and a text, such as \"550 5.7.1 not accepted here\""
+            ))
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<Refusal> {
+    let (code, rest) = text.split_once(' ')?;
+    let (status, words) = rest.split_once(' ')?;
+    let class = code.get(..1)?;
+    let is_code = code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit());
+    let mut numbers = status.split('.');
+    let is_status = numbers.next() == Some(class)
+        && numbers.clone().count() == 2
+        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()));
+    // 421 and 521 announce that the connection is closed, which is not for policy to say.
+    let ends = matches!(code, "421" | "521");
+    let is_text = !words.trim().is_empty() && words.len() <= 400 && words.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+    if !(is_code && is_status && is_text) || ends {
+        return None;
+    }
+    Refusal::from_reply(Reply::new(code.parse().ok()?, rest.to_owned()))
+}
+
 /// Proof that somebody answers for a message now (RFC 5321 §4.2.5): the only thing the `250` to
 /// the end of data is made from. `tests/architecture.rs` lists the few files that may have one.
 pub trait Custody {
     /// What the client is told; a 2yz.
     fn reply(&self) -> Reply;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_has_two_codes_that_agree() {
+        for right in ["550 5.7.1 no", "451 4.7.0 later, please", "599 5.123.999 x"] {
+            assert_eq!(parse(right).unwrap().to_string(), right);
+        }
+        for wrong in [
+            "250 2.0.0 ok",
+            "550 4.7.1 no",
+            "550 no",
+            "550 5.7 no",
+            "550 5.7.1",
+            "550 5.7.1 ",
+            "421 4.7.0 bye",
+            "5500 5.7.1 no",
+            "550 5.7.1 a\r\nb",
+            "55é 5.7.1 x",
+            "",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -9,10 +9,10 @@
 //! insert  = ["X-Gate: mx.example.org"]
 //! add     = ["X-Policy: 7"]
 //! ```
-use super::{Kind, documented};
+use super::{Kind, Surroundings, documented};
 use crate::{
     chain::{Inspection, Report, Stage, StageError, Wants},
-    message::{Client, Edit, HeaderBlock, Message},
+    message::{Client, Edit, HeaderBlock, Message, NewField, field_name},
     value::settings::{Placed, Section},
 };
 use async_trait::async_trait;
@@ -31,29 +31,19 @@ pub(super) const KIND: Kind = Kind {
     build,
 };
 
-/// A line of a header section may have 998 octets (RFC 5322 §2.1.1).
-const LONGEST_LINE: usize = 998;
-
 /// The lists, in the order they are applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Headers {
     delete: Vec<Box<str>>,
-    replace: Vec<Field>,
-    insert: Vec<Field>,
-    add: Vec<Field>,
+    replace: Vec<NewField>,
+    insert: Vec<NewField>,
+    add: Vec<NewField>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Field {
-    name: Box<str>,
-    value: Box<str>,
-}
-
-fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
-    let delete = list(section, "delete", |text| name(text).map(Into::into));
-    let replace = list(section, "replace", field);
-    let insert = list(section, "insert", field);
-    let add = list(section, "add", field);
+fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
+    // Each is read before any is missed, so that all mistakes are told.
+    let delete = delete(section);
+    let [replace, insert, add] = ["replace", "insert", "add"].map(|key| fields(section, key));
     let headers = Headers { delete: delete?, replace: replace?, insert: insert?, add: add? };
     if headers == Headers::default() {
         section.complain("this stage changes nothing: give it `delete`, `replace`, `insert` or `add`");
@@ -61,36 +51,19 @@ fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
     Some(Box::new(Rewriting(Arc::new(headers))))
 }
 
-/// A list of which each item is checked; `None` where one is wrong.
-fn list<T>(section: &mut Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
-    if !section.has(key) {
-        return Some(Vec::new());
-    }
-    let items: Vec<Placed<String>> = section.take(key)?;
-    let read = |item: Placed<String>| {
-        let complain = |why: String| section.complain_at(item.span.clone(), format!("`{}`: {why}", section.path(key)));
-        read(&item.value).map_err(complain).ok()
+/// `None` where a field is wrong.
+fn fields(section: &mut Section<'_>, key: &'static str) -> Option<Vec<NewField>> {
+    if section.has(key) { section.take_list(key) } else { Some(Vec::new()) }
+}
+
+fn delete(section: &mut Section<'_>) -> Option<Vec<Box<str>>> {
+    let names: Vec<Placed<String>> = if section.has("delete") { section.take("delete")? } else { Vec::new() };
+    let read = |name: Placed<String>| {
+        let complain = |why: String| section.complain_at(name.span.clone(), format!("`{}`: {why}", section.path("delete")));
+        field_name(&name.value).map(Into::into).map_err(complain).ok()
     };
-    // Each is read, so that all mistakes are told.
-    let items: Vec<_> = items.into_iter().map(read).collect();
-    items.into_iter().collect()
-}
-
-fn name(text: &str) -> Result<&str, String> {
-    let edit = Edit::DeleteHeader { name: text.into(), nth: 0 };
-    if edit.is_valid() { Ok(text) } else { Err(format!("`{text}` is no name of a header field")) }
-}
-
-fn field(text: &str) -> Result<Field, String> {
-    let Some((before, value)) = text.split_once(':') else { return Err(format!("`{text}` is no header field: write \"Name: value\"")) };
-    let (name, value) = (name(before)?, value.trim());
-    if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
-        return Err(format!("the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047"));
-    }
-    if name.len() + value.len() + 2 > LONGEST_LINE {
-        return Err(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets"));
-    }
-    Ok(Field { name: name.into(), value: value.into() })
+    let names: Vec<_> = names.into_iter().map(read).collect();
+    names.into_iter().collect()
 }
 
 impl Headers {
@@ -98,14 +71,14 @@ impl Headers {
         let mut edits = Vec::with_capacity(self.delete.len() + self.replace.len() + self.insert.len() + self.add.len());
         let absent = |name: &str| headers.find(name).is_none();
         edits.extend(self.delete.iter().filter(|name| !absent(name)).map(|name| Edit::DeleteHeader { name: name.clone(), nth: 0 }));
-        for Field { name, value } in &self.replace {
+        for NewField { name, value } in &self.replace {
             // From the last on, so that the count of those before stays right.
             edits.extend((2..=headers.count(name)).rev().map(|nth| Edit::DeleteHeader { name: name.clone(), nth }));
             edits.push(Edit::ReplaceHeader { name: name.clone(), nth: 1, value: value.clone() });
         }
         let insert = self.insert.iter().enumerate();
-        edits.extend(insert.map(|(at, Field { name, value })| Edit::InsertHeader { at, name: name.clone(), value: value.clone() }));
-        edits.extend(self.add.iter().map(|Field { name, value }| Edit::AddHeader { name: name.clone(), value: value.clone() }));
+        edits.extend(insert.map(|(at, NewField { name, value })| Edit::InsertHeader { at, name: name.clone(), value: value.clone() }));
+        edits.extend(self.add.iter().map(|NewField { name, value }| Edit::AddHeader { name: name.clone(), value: value.clone() }));
         edits
     }
 }

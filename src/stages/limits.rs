@@ -17,13 +17,13 @@
 //!
 //! The envelope is refused at MAIL and RCPT, a client by its HELO at MAIL too: a refused HELO is
 //! what many clients answer with another one.
-use super::{Kind, documented, pattern::Pattern};
+use super::{Kind, Surroundings, documented};
 use crate::{
-    chain::{Decision, Finding, Inspection, Report, Stage, StageError, Value, Verdict, Wants},
+    chain::{Decision, Finding, Inspection, Known, Pattern, Report, Stage, StageError, Type, Verdict, Wants, settings},
     message::{Client, Message, MimeError},
-    smtp::{Mail, Recipient, Refusal, Reply},
+    smtp::{Mail, Recipient, Refusal},
     value::{
-        ByteSize,
+        ByteSize, Id,
         settings::{Placed, Section},
     },
 };
@@ -45,10 +45,10 @@ pub(super) const KIND: Kind = Kind {
         documented("reply", "what is said instead of the usual texts, such as \"550 5.7.1 not accepted here\""),
     ],
     findings: &[
-        documented("limits.message_size", "octets of the message, where `message_size` is set"),
-        documented("limits.header_fields", "fields of its header section, where `header_fields` is set"),
-        documented("limits.header_size", "octets of its header section, where `header_size` is set"),
-        documented("limits.parts", "its MIME parts, where `parts` is set and they can be counted"),
+        Known::new("limits.message_size", Type::Number, "octets of the message, where `message_size` is set"),
+        Known::new("limits.header_fields", Type::Number, "fields of its header section, where `header_fields` is set"),
+        Known::new("limits.header_size", Type::Number, "octets of its header section, where `header_size` is set"),
+        Known::new("limits.parts", Type::Number, "its MIME parts, where `parts` is set and they can be counted"),
     ],
     build,
 };
@@ -66,31 +66,22 @@ struct Limits {
     reply: Option<Refusal>,
 }
 
-fn build(section: &mut Section<'_>) -> Option<Box<dyn Stage>> {
+fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
     let limits = Limits {
-        hello: patterns(section, "refuse_hello", Pattern::host),
-        senders: patterns(section, "refuse_senders", Pattern::address),
-        recipients: patterns(section, "refuse_recipients", Pattern::address),
+        hello: settings::patterns(section, "refuse_hello", Pattern::host),
+        senders: settings::patterns(section, "refuse_senders", Pattern::address),
+        recipients: settings::patterns(section, "refuse_recipients", Pattern::address),
         count: number(section, "recipients"),
         message_size: size(section, "message_size"),
         header_fields: number(section, "header_fields"),
         header_size: size(section, "header_size"),
         parts: number(section, "parts"),
-        reply: reply(section),
+        reply: section.take("reply"),
     };
     if limits.wants() == Wants::NOTHING {
         section.complain("this stage limits nothing: give it at least one of its settings");
     }
     Some(Box::new(Arc::new(limits)))
-}
-
-fn patterns(section: &mut Section<'_>, key: &'static str, read: fn(&str) -> Result<Pattern, String>) -> Vec<Pattern> {
-    let items: Vec<Placed<String>> = section.take_or(key, Vec::new());
-    let read = |item: Placed<String>| {
-        let complain = |why| section.complain_at(item.span.clone(), format!("`{}`: {why}", section.path(key)));
-        read(&item.value).map_err(complain).ok()
-    };
-    items.into_iter().filter_map(read).collect()
 }
 
 fn number(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
@@ -108,38 +99,6 @@ fn positive(section: &Section<'_>, key: &str, value: u64, span: std::ops::Range<
         section.complain_at(span, format!("`{}`: nothing could pass; leave it out to have no limit", section.path(key)));
     }
     Some(value)
-}
-
-fn reply(section: &mut Section<'_>) -> Option<Refusal> {
-    let Placed { value, span } = section.take_placed::<String>("reply")?;
-    let refusal = parse_reply(&value);
-    if refusal.is_none() {
-        let text = format!(
-            "`{}`: `{value}` is no refusal: write a 4yz or 5yz code, the enhanced code of the same class, and a text, such as \"550 5.7.1 not accepted here\"",
-            section.path("reply")
-        );
-        section.complain_at(span, text);
-    }
-    refusal
-}
-
-/// RFC 5321 §4.2 and RFC 3463; the two codes must agree on the class.
-fn parse_reply(text: &str) -> Option<Refusal> {
-    let (code, rest) = text.split_once(' ')?;
-    let (status, words) = rest.split_once(' ')?;
-    let class = code.get(..1)?;
-    let is_code = code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit());
-    let mut numbers = status.split('.');
-    let is_status = numbers.next() == Some(class)
-        && numbers.clone().count() == 2
-        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()));
-    // 421 and 521 announce that the connection is closed, which is not for a stage to say.
-    let ends = matches!(code, "421" | "521");
-    let is_text = !words.trim().is_empty() && words.len() <= 400 && words.bytes().all(|octet| matches!(octet, b' '..=b'~'));
-    if !(is_code && is_status && is_text) || ends {
-        return None;
-    }
-    Refusal::from_reply(Reply::new(code.parse().ok()?, rest.to_owned()))
 }
 
 impl Limits {
@@ -204,7 +163,7 @@ impl Limits {
 fn measure(report: &mut Report, name: &'static str, limit: Option<u64>, value: impl FnOnce() -> u64, refusal: impl FnOnce() -> Refusal) {
     let Some(limit) = limit else { return };
     let value = value();
-    report.findings.push(Finding { name, value: Value::Number(i64::try_from(value).unwrap_or(i64::MAX)) });
+    report.findings.push(Finding::number(name, value));
     if value > limit && report.verdict == Verdict::Deliver {
         report.verdict = Verdict::Refuse(refusal());
     }
@@ -228,7 +187,7 @@ struct Counting {
 
 #[async_trait]
 impl Inspection for Counting {
-    async fn mail(&mut self, client: &Arc<Client>, mail: &Mail) -> Result<Decision, StageError> {
+    async fn mail(&mut self, client: &Arc<Client>, mail: &Mail, _: Id) -> Result<Decision, StageError> {
         self.recipients = 0;
         Ok(self.limits.mail(client, mail))
     }

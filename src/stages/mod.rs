@@ -3,14 +3,16 @@
 //! A file holds what the stage is for, its settings, the stage and its inspection, and its tests;
 //! the line makes it known to the configuration, to `octroi check` and to the reference.
 use crate::{
-    chain::{Configured, Mode, OnError, Stage},
+    chain::{self, Breaker, BreakerSettings, Configured, Known, Mode, OnError, Stage, Vocabulary},
+    dns,
     value::settings::{Placed, Section, nearest},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 mod headers;
 mod limits;
-mod pattern;
+mod mime;
+mod remote;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -21,9 +23,19 @@ pub struct Kind {
     /// Its own settings, besides those that every stage has ([`COMMON`]).
     pub settings: &'static [Documented],
     /// What it finds out, under the names that rules will use.
-    pub findings: &'static [Documented],
+    pub findings: &'static [Known],
     /// Reads its own settings; `None` where mistakes were reported.
-    pub build: fn(&mut Section<'_>) -> Option<Box<dyn Stage>>,
+    pub build: fn(&mut Section<'_>, &Surroundings) -> Option<Box<dyn Stage>>,
+}
+
+/// What the rest of the configuration gives every stage.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Our name: authserv-id (RFC 8601 §2.5), the milter's macro `j`.
+    pub hostname: Arc<str>,
+    pub dns: dns::Resolver,
+    /// Names of the listeners there are.
+    pub listeners: Vec<Box<str>>,
 }
 
 /// A name of the public contract and what it means.
@@ -37,26 +49,31 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND];
+pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND, mime::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
     documented("name", "what log, metrics and replies call it; letters, digits, `.`, `_` and `-`; without one, its type"),
     documented("type", "one of the kinds of stages"),
     documented("timeout", "how long one call may take (10s); after the end of data all stages share timeouts.message as well"),
-    documented("on_error", "what its failure means: \"accept\", \"tempfail\" (the default) or \"reject\""),
+    documented("on_error", "what its failure means: \"accept\", \"tempfail\" (the default), \"reject\" or \"quarantine\""),
     documented("mode", "\"enforce\" (the default), or \"observe\": it reports what it would have done and changes nothing"),
     documented("listeners", "names of the listeners it applies to; without them, all"),
+    documented("when", "a condition over client and sender, asked at MAIL; where it does not hold the stage sees nothing of the message"),
+    documented("breaker_failures", "failures in a row after which a stage that asks somebody else is left alone for a while (5; 0: never)"),
+    documented("breaker_pause", "for how long (10s), doubled up to eightfold while it goes on failing"),
+    documented(
+        "poison_after",
+        "failures on the same message after which the stage is not given it for an hour, as if it failed (3; 0: any number)",
+    ),
 ];
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Reads all `[[stage]]` of the root table, in order. `listeners`: the names there are. Mistakes go
-/// where `root` collects them; what is returned is of use only where there are none.
-pub fn read(root: &mut Section<'_>, listeners: &[&str]) -> Vec<Configured> {
+/// Reads all `[[stage]]` of the root table, in order. Mistakes go where `root` collects them; what is
+/// returned is of use only where there are none.
+pub fn read(root: &mut Section<'_>, surroundings: &Surroundings) -> Vec<Configured> {
     let mut stages: Vec<Configured> = Vec::new();
     for mut section in root.sections("stage") {
-        let Some(configured) = read_one(&mut section, listeners) else { continue };
+        let Some(configured) = read_one(&mut section, surroundings) else { continue };
         if stages.iter().any(|other| other.name == configured.name) {
             section.complain(format!("two stages are called `{}`: give each a name of its own", configured.name));
         }
@@ -65,19 +82,30 @@ pub fn read(root: &mut Section<'_>, listeners: &[&str]) -> Vec<Configured> {
     stages
 }
 
-fn read_one(section: &mut Section<'_>, listeners: &[&str]) -> Option<Configured> {
+fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Configured> {
     let name = section.take_placed::<Box<str>>("name");
-    if let Some(Placed { value, span }) = name.as_ref().filter(|name| !is_name(&name.value)) {
+    if let Some(Placed { value, span }) = name.as_ref().filter(|name| !chain::is_name(&name.value)) {
         let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
         section.complain_at(span.clone(), text);
     }
-    let timeout = section.take_placed("timeout").unwrap_or_else(|| Placed { value: TIMEOUT, span: section.span() });
-    if timeout.value.is_zero() {
-        section.complain_at(timeout.span, format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
+    let timeout = section.take_placed::<Duration>("timeout");
+    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.is_zero()) {
+        section.complain_at(timeout.span.clone(), format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
     }
-    let on_error = read_on_error(section);
+    let on_error = section.choice(
+        "on_error",
+        &[("accept", OnError::Accept), ("tempfail", OnError::Tempfail), ("reject", OnError::Reject), ("quarantine", OnError::Quarantine)],
+        OnError::default(),
+    );
     let mode = section.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], Mode::Enforce);
-    let listeners = read_listeners(section, listeners);
+    let listeners = chain::settings::listeners(section, &surroundings.listeners);
+    let when = chain::settings::when(section, &Vocabulary::of_session());
+    let usual = BreakerSettings::default();
+    let breaker = BreakerSettings {
+        failures: section.take_or("breaker_failures", usual.failures),
+        pause: section.take_or("breaker_pause", usual.pause),
+    };
+    let poison_after = section.take("poison_after");
 
     let kind = section.require_placed::<String>("type").and_then(|kind| find(section, kind));
     let Some(kind) = kind else {
@@ -85,9 +113,13 @@ fn read_one(section: &mut Section<'_>, listeners: &[&str]) -> Option<Configured>
         section.forgive();
         return None;
     };
-    let stage = (kind.build)(section)?;
+    let stage = (kind.build)(section, surroundings)?;
     let name = name.map_or_else(|| kind.name.into(), |name| name.value);
-    Some(Configured { name, kind: kind.name, stage, timeout: timeout.value, on_error, mode, listeners })
+    let mut configured = Configured::new(name, kind.name, stage);
+    configured.timeout = timeout.map_or(configured.timeout, |timeout| timeout.value);
+    configured.poison_after = poison_after.unwrap_or(configured.poison_after);
+    let breaker = Breaker::new(breaker);
+    Some(Configured { on_error, mode, listeners, when: when.ok()?, breaker, ..configured })
 }
 
 fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {
@@ -102,38 +134,5 @@ fn find(section: &Section<'_>, named: Placed<String>) -> Option<&'static Kind> {
     found
 }
 
-fn read_on_error(section: &mut Section<'_>) -> OnError {
-    let Some(Placed { value, span }) = section.take_placed::<String>("on_error") else { return OnError::default() };
-    let wrong = match value.as_str() {
-        "accept" => return OnError::Accept,
-        "tempfail" => return OnError::Tempfail,
-        "reject" => return OnError::Reject,
-        "quarantine" => "there is no quarantine in this version; \"tempfail\" makes the client keep the message".to_owned(),
-        _ => format!("`{value}` is none of \"accept\", \"tempfail\", \"reject\""),
-    };
-    section.complain_at(span, format!("`{}`: {wrong}", section.path("on_error")));
-    OnError::default()
-}
-
-fn read_listeners(section: &mut Section<'_>, known: &[&str]) -> Vec<Box<str>> {
-    let Some(names) = section.take_placed::<Vec<Placed<Box<str>>>>("listeners") else { return Vec::new() };
-    if names.value.is_empty() {
-        section.complain_at(names.span, format!("`{}`: an empty list; leave it out for all listeners", section.path("listeners")));
-    }
-    for Placed { value, span } in &names.value {
-        if !known.contains(&&**value) {
-            let hint =
-                nearest(value, known).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-            section.complain_at(span.clone(), format!("`{}`: there is no listener `{value}`; {hint}", section.path("listeners")));
-        }
-    }
-    names.value.into_iter().map(|name| name.value).collect()
-}
-
-/// What can stand in a metric's label, in a log line and in a file name as it is.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'-'))
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

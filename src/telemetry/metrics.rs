@@ -82,11 +82,18 @@ labels! {
 }
 labels! {
     /// What a call into a stage gave.
-    StageResult { Pass = "pass", Refuse = "refuse", Discard = "discard", Edit = "edit", Incomplete = "incomplete" }
+    StageResult { Pass = "pass", Refuse = "refuse", Discard = "discard", Quarantine = "quarantine", Edit = "edit", Incomplete = "incomplete" }
 }
 labels! {
     /// Why a stage did not finish.
-    Incomplete { Late = "late", Panicked = "panicked", Failed = "failed" }
+    Incomplete {
+        Late = "late",
+        Panicked = "panicked",
+        Failed = "failed",
+        TooLarge = "too_large",
+        BreakerOpen = "breaker_open",
+        Poisoned = "poisoned",
+    }
 }
 labels! {
     /// A step of a transaction with the upstream.
@@ -180,6 +187,8 @@ pub struct StageMetrics {
     incomplete: By,
     /// Seconds over one message.
     pub duration: Histogram,
+    /// 1 while its circuit breaker is open.
+    pub breaker_open: IntGauge,
 }
 
 impl StageMetrics {
@@ -189,6 +198,12 @@ impl StageMetrics {
     pub fn incomplete(&self, why: Incomplete) {
         count(&self.incomplete, why as usize, 1);
     }
+}
+
+/// What one rule counts.
+#[derive(Debug)]
+pub struct RuleMetrics {
+    pub matches: IntCounter,
 }
 
 /// What one upstream counts.
@@ -242,6 +257,8 @@ pub struct Metrics {
     auth: IntCounterVec,
     stage_results: IntCounterVec,
     stage_incomplete: IntCounterVec,
+    stage_breaker: IntGaugeVec,
+    rule_matches: IntCounterVec,
     stage_duration: HistogramVec,
     upstream_faults: IntCounterVec,
     upstream_handshakes: IntCounterVec,
@@ -321,6 +338,12 @@ impl Metrics {
             auth: counters("octroi_auth_attempts_total", "AUTH exchanges forwarded.", &["listener", "result"])?,
             stage_results: counters("octroi_stage_results_total", "What stages said of messages.", &["stage", "result"])?,
             stage_incomplete: counters("octroi_stage_incomplete_total", "Stages that did not finish.", &["stage", "reason"])?,
+            stage_breaker: gauges(
+                "octroi_stage_breaker_open",
+                "Whether a stage's circuit breaker is open: it failed too often and is not asked.",
+                &["stage"],
+            )?,
+            rule_matches: counters("octroi_rule_matches_total", "Messages that a rule held for.", &["rule"])?,
             stage_duration: histograms("octroi_stage_duration_seconds", "Time a stage took over one message.", &["stage"])?,
             upstream_faults: counters("octroi_upstream_errors_total", "What upstreams did wrong.", &["upstream", "kind"])?,
             upstream_handshakes: counters(
@@ -387,7 +410,14 @@ impl Metrics {
             results: StageResult::ALL.iter().map(|v| self.stage_results.with_label_values(&[name, v.as_str()])).collect(),
             incomplete: Incomplete::ALL.iter().map(|v| self.stage_incomplete.with_label_values(&[name, v.as_str()])).collect(),
             duration: self.stage_duration.with_label_values(&[name]),
+            breaker_open: self.stage_breaker.with_label_values(&[name]),
         })
+    }
+
+    /// The series of one rule.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Arc<RuleMetrics> {
+        Arc::new(RuleMetrics { matches: self.rule_matches.with_label_values(&[name]) })
     }
 
     /// The series of one upstream.

@@ -1,9 +1,11 @@
 //! The chain under a paused clock, with stages that do as they are told.
+mod guards;
 use super::*;
 use crate::{
     message::{Client, Content, Edit, Edits, Envelope, HeaderBlock, Message},
     smtp::{Address, Domain, Mail, Recipient, Refusal, ReversePath},
     telemetry::{Incomplete, StageResult},
+    value::Id,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,7 +82,7 @@ impl Inspection for Scripted {
     async fn hello(&mut self, _: &Arc<Client>) -> Result<Decision, StageError> {
         Ok(self.event("hello", "").await?.0)
     }
-    async fn mail(&mut self, _: &Arc<Client>, _: &Mail) -> Result<Decision, StageError> {
+    async fn mail(&mut self, _: &Arc<Client>, _: &Mail, _: Id) -> Result<Decision, StageError> {
         Ok(self.event("mail", "").await?.0)
     }
     async fn recipient(&mut self, _: &Recipient) -> Result<Decision, StageError> {
@@ -115,15 +117,7 @@ impl Stages {
         // An editing stage has an upper-case name.
         let edits = name == name.to_uppercase();
         let stage = Scripted { name, edits, wants: Wants::ALL, acts: acts.into(), calls: Arc::clone(&self.calls) };
-        let mut configured = Configured {
-            name: name.into(),
-            kind: "scripted",
-            stage: Box::new(stage),
-            timeout: Duration::from_secs(10),
-            on_error: OnError::Tempfail,
-            mode: Mode::Enforce,
-            listeners: vec![],
-        };
+        let mut configured = Configured::new(name, "scripted", Box::new(stage));
         set(&mut configured);
         self.stages.push(configured);
         self
@@ -168,8 +162,8 @@ fn accept(configured: &mut Configured) {
 /// A whole transaction, as the gate drives it.
 async fn transaction(inspections: &mut Inspections) -> Conclusion {
     let client = client();
-    assert_eq!(inspections.ask(Question::Mail(&client, &mail())).await.0, Decision::Go);
-    assert_eq!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Mail(&client, &mail(), Id::generate())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Recipient(&client, &recipient())).await.0, Decision::Go);
     let message = message();
     inspections.ask(Question::Headers(&message.headers)).await;
     for chunk in ["bo", "dy"] {
@@ -177,7 +171,7 @@ async fn transaction(inspections: &mut Inspections) -> Conclusion {
             inspections.body(&chunk.into()).await;
         }
     }
-    inspections.conclude(&message).await
+    inspections.conclude(&client, &message).await
 }
 fn take(calls: &Calls) -> Vec<String> {
     std::mem::take(&mut *calls.lock().unwrap())
@@ -304,23 +298,23 @@ async fn a_failure_before_the_message_refuses_the_command() {
         assert_eq!(inspections.ask(Question::Connect(&client)).await.0, Decision::Go);
         assert_eq!(inspections.ask(Question::Hello(&client)).await.0, Decision::Go);
         for _ in 0..2 {
-            let (decision, by) = inspections.ask(Question::Mail(&client, &mail())).await;
+            let (decision, by) = inspections.ask(Question::Mail(&client, &mail(), Id::generate())).await;
             assert_eq!(decision, Decision::Refuse(OnError::Tempfail.refusal().unwrap()), "{event}");
             assert_eq!(by.as_deref(), Some("a"));
         }
         assert_eq!(take(&calls).last().unwrap(), "b:abort", "the others hear that there is no transaction");
     }
     let (mut inspections, _) = Stages::default().stage("a", [("recipient", Fail)]).begin().await;
-    assert_eq!(inspections.ask(Question::Mail(&client(), &mail())).await.0, Decision::Go);
-    assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
-    assert_ne!(inspections.ask(Question::Recipient(&recipient())).await.0, Decision::Go);
+    assert_eq!(inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Recipient(&client(), &recipient())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Recipient(&client(), &recipient())).await.0, Decision::Go);
 }
 
 #[tokio::test]
 async fn the_first_refusal_in_the_order_of_the_chain_is_given() {
     let refuse = |text: &str| [("mail", Refuse(permanent(text)))];
     let (mut inspections, calls) = Stages::default().stage("a", []).stage("b", refuse("b")).stage("c", refuse("c")).begin().await;
-    let said = inspections.ask(Question::Mail(&client(), &mail())).await;
+    let said = inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     assert_eq!(said, (Decision::Refuse(permanent("b")), Some("b".into())));
     assert_eq!(take(&calls)[6..], ["a:abort", "b:abort", "c:abort"]);
 }
@@ -429,7 +423,7 @@ async fn a_transaction_ends_once_however_it_ends() {
     let (mut inspections, calls) = Stages::default().stage("a", []).begin().await;
     inspections.abort();
     assert_eq!(take(&calls), ["a:begin"], "nothing was under way");
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     inspections.abort();
     inspections.abort();
     assert_eq!(take(&calls), ["a:mail", "a:abort"]);
@@ -437,7 +431,7 @@ async fn a_transaction_ends_once_however_it_ends() {
     take(&calls);
     inspections.abort();
     assert!(take(&calls).is_empty(), "a concluded message is not aborted");
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     drop(inspections);
     assert_eq!(take(&calls), ["a:mail", "a:abort"], "a lost connection");
 }
@@ -445,9 +439,9 @@ async fn a_transaction_ends_once_however_it_ends() {
 #[tokio::test]
 async fn a_panic_while_aborting_is_a_failure_like_any_other() {
     let (mut inspections, _) = Stages::default().stage("a", [("abort", Panic)]).begin().await;
-    inspections.ask(Question::Mail(&client(), &mail())).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
     inspections.abort();
-    assert_ne!(inspections.ask(Question::Mail(&client(), &mail())).await.0, Decision::Go);
+    assert_ne!(inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::smtp::Address;
 /// Which addresses or host names are meant. Case does not matter, not even in local parts: to let
 /// somebody pass because they wrote `SPAM@` would help nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     /// `<>`: the null reverse-path.
     Null,
     /// `user@example.org`.
@@ -20,7 +20,7 @@ impl Pattern {
     ///
     /// # Errors
     /// A sentence that says what would have been right.
-    pub(super) fn address(text: &str) -> Result<Self, String> {
+    pub(crate) fn address(text: &str) -> Result<Self, String> {
         if text == "<>" {
             return Ok(Self::Null);
         }
@@ -41,7 +41,7 @@ impl Pattern {
     ///
     /// # Errors
     /// A sentence that says what would have been right.
-    pub(super) fn host(text: &str) -> Result<Self, String> {
+    pub(crate) fn host(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no pattern of host names: write \"host.example.org\", \"*.example.org\" or \"[192.0.2.1]\"");
         Self::domain(text).filter(|_| !text.contains('@')).ok_or_else(wrong)
     }
@@ -53,7 +53,7 @@ impl Pattern {
         }
     }
 
-    pub(super) fn is_address(&self, address: Option<&Address>) -> bool {
+    pub(crate) fn is_address(&self, address: Option<&Address>) -> bool {
         match (self, address) {
             (Self::Null, None) => true,
             (Self::Mailbox { local, domain }, Some(address)) => {
@@ -64,7 +64,7 @@ impl Pattern {
         }
     }
 
-    pub(super) fn is_host(&self, host: &str) -> bool {
+    pub(crate) fn is_host(&self, host: &str) -> bool {
         // A dot at the end is the same name written to its root.
         let host = host.strip_suffix('.').unwrap_or(host);
         match self {
