@@ -155,8 +155,13 @@ impl Walk {
         source.octets.slice(range.start.min(end)..end)
     }
 
+    /// Where in the message the octet `at` of a source lies, or what that was decoded from.
+    fn origin(&self, source: usize, at: usize) -> u64 {
+        self.sources.get(source).and_then(|source| source.origin).unwrap_or(at as u64)
+    }
+
     fn note(&mut self, source: usize, anomaly: Anomaly, at: usize) {
-        let at = self.sources.get(source).and_then(|source| source.origin).unwrap_or(at as u64);
+        let at = self.origin(source, at);
         match self.anomalies.iter_mut().find(|found| found.anomaly == anomaly) {
             Some(found) => found.at = found.at.min(at),
             None => self.anomalies.push(Found { anomaly, at }),
@@ -267,8 +272,13 @@ impl Walk {
                 }
             }
             Encoding::Uuencode | Encoding::Yenc => {
-                let file = |encoded: &[u8]| embedded::find(encoded, 0).map(|file| file.decode().0);
-                bodies.extend(self.decode(source, range, plain, file)?);
+                if let Some(file) = embedded::find(&encoded, 0) {
+                    let octets = self.file(source, range.start, &file)?.0;
+                    let origin = self.origin(source, range.start);
+                    let length = octets.len();
+                    let source = self.source(octets, Some(origin));
+                    bodies.push(Body { source, range: 0..length, identity: false, plain });
+                }
                 bodies.push(Body { source, range: range.clone(), identity: true, plain: plain && bodies.is_empty() });
             }
         }
@@ -291,7 +301,7 @@ impl Walk {
             return Ok(None);
         };
         self.share.give_back(encoded.len().saturating_sub(octets.capacity()) as u64);
-        let origin = self.sources.get(source).and_then(|source| source.origin).unwrap_or(range.start as u64);
+        let origin = self.origin(source, range.start);
         let range = 0..octets.len();
         let source = self.source(octets, Some(origin));
         Ok(Some(Body { source, range, identity: false, plain }))
@@ -398,12 +408,8 @@ impl Walk {
         }
         let mut from = 0;
         while let Some(file) = embedded::find(text, from) {
-            let yenc = file.form == embedded::Form::Yenc;
-            self.note(source, if yenc { Anomaly::Yenc } else { Anomaly::Uuencode }, file.at);
-            self.spend(DECODE * file.most() as u64)?;
-            self.hold(file.most())?;
-            let (octets, used) = file.decode();
-            self.share.give_back(file.most().saturating_sub(octets.len()) as u64);
+            self.spend(text.len().saturating_sub(from) as u64)?;
+            let (octets, used) = self.file(source, 0, &file)?;
             let (names, octets) = (names::plain(file.name), Bytes::from(octets));
             if self.is_new("application/octet-stream", &names, &octets) {
                 self.keep("application/octet-stream", names, octets, false)?;
@@ -411,6 +417,18 @@ impl Walk {
             from = file.at + used + 1;
         }
         Ok(())
+    }
+
+    /// Decodes a file in the text that begins at `start` of `source`.
+    fn file(&mut self, source: usize, start: usize, file: &embedded::Embedded<'_>) -> Result<(Vec<u8>, usize), MimeError> {
+        let anomaly = if file.form == embedded::Form::Yenc { Anomaly::Yenc } else { Anomaly::Uuencode };
+        self.note(source, anomaly, start + file.at);
+        let most = file.most();
+        self.spend(DECODE * most as u64)?;
+        self.hold(most)?;
+        let (octets, used) = file.decode();
+        self.share.give_back(most.saturating_sub(octets.len()) as u64);
+        Ok((octets, used))
     }
 
     /// Whether no reading is the same already; empty ones without a name tell nobody anything.
