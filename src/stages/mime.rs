@@ -116,8 +116,10 @@ impl Guard {
             Ok(readings) => readings,
             Err(MimeError::TooComplex(why)) => {
                 let anomaly = Anomaly::TooComplex;
-                let findings =
-                    vec![Finding::text("mime.anomaly", anomaly.as_str()), Finding::text("mime.place", format!("{}: {why}", anomaly.as_str()))];
+                let findings = vec![
+                    Finding::text("mime.anomaly", anomaly.as_str()),
+                    Finding::text("mime.place", format!("{}: {why}", anomaly.as_str())),
+                ];
                 return Ok(Report { verdict: self.verdict([anomaly].into_iter()), findings, ..Report::default() });
             }
             Err(error) => return Err(StageError::Failed(error.into())),

@@ -111,7 +111,9 @@ impl Anomaly {
             Self::TypeMalformed => ("type_malformed", false, "a Content-Type without type and subtype"),
             Self::EncodingConflict => ("encoding_conflict", true, "several Content-Transfer-Encoding fields that decode differently"),
             Self::EncodingMalformed => ("encoding_malformed", true, "base64 or quoted-printable among comments, quotes or other words"),
-            Self::EncodingUnknown => ("encoding_unknown", false, "a Content-Transfer-Encoding that no standard knows, or with a semicolon after it"),
+            Self::EncodingUnknown => {
+                ("encoding_unknown", false, "a Content-Transfer-Encoding that no standard knows, or with a semicolon after it")
+            }
             Self::EncodedMultipart => {
                 ("encoded_multipart", false, "a multipart that says it is base64 or quoted-printable (RFC 2045 §6.4)")
             }
