@@ -13,6 +13,7 @@ mod headers;
 mod limits;
 mod mime;
 mod remote;
+mod spamd;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -49,7 +50,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND, mime::KIND];
+pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND, mime::KIND, spamd::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[

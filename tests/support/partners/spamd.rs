@@ -5,6 +5,7 @@ use crate::support::{places, wait};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::{
     fs::{self, File},
+    io::{self, Read, Write},
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     process::{Child, Command, Stdio},
@@ -28,7 +29,7 @@ impl Spamd {
         let place = places::free();
         let args =
             ["-i".to_owned(), place.ip().to_string(), "-p".to_owned(), place.port().to_string(), "--allowed-ips=127.0.0.0/8".to_owned()];
-        Self::launch(directory(), &args, format!("inet:{place}"), cf, || TcpStream::connect(place).is_ok())
+        Self::launch(directory(), &args, format!("inet:{place}"), cf, || TcpStream::connect(place))
     }
 
     /// The same on a socket.
@@ -36,10 +37,16 @@ impl Spamd {
         let dir = directory();
         let path = dir.path().join("socket");
         let args = [format!("--socketpath={}", path.display()), "--socketmode=0666".to_owned()];
-        Self::launch(dir, &args, format!("unix:{}", path.display()), cf, || UnixStream::connect(&path).is_ok())
+        Self::launch(dir, &args, format!("unix:{}", path.display()), cf, || UnixStream::connect(&path))
     }
 
-    fn launch(dir: TempDir, place: &[String], address: String, cf: &[&str], listens: impl Fn() -> bool) -> Option<Self> {
+    fn launch<S: Read + Write>(
+        dir: TempDir,
+        place: &[String],
+        address: String,
+        cf: &[&str],
+        connect: impl Fn() -> io::Result<S>,
+    ) -> Option<Self> {
         let program = find("spamd")?;
         let at = dir.path().to_str().unwrap();
         let mut command = Command::new(program);
@@ -53,11 +60,11 @@ impl Spamd {
         let log = File::create(dir.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut spamd = Self { dir, address, child: command.spawn().unwrap() };
-        wait::until_within(4 * wait::PATIENCE, "spamd to listen", || {
+        wait::until_within(4 * wait::PATIENCE, "spamd to answer", || {
             if let Some(status) = spamd.child.try_wait().unwrap() {
                 panic!("spamd ended with {status}:\n{}", spamd.log());
             }
-            listens().then_some(())
+            connect().and_then(ping).ok().filter(|answers| *answers).map(drop)
         });
         Some(spamd)
     }
@@ -86,6 +93,14 @@ impl Spamd {
     pub fn freeze(&self) {
         kill_process_group(self.pid(), Signal::STOP).unwrap();
     }
+}
+
+/// It listens before it has read its rules, and answers after that.
+fn ping(mut stream: impl Read + Write) -> io::Result<bool> {
+    stream.write_all(b"PING SPAMC/1.5\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.contains("PONG"))
 }
 
 /// Where nobody may go, too.
