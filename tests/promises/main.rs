@@ -10,6 +10,7 @@
 )]
 
 mod bounded;
+mod clamd;
 mod commands;
 mod configurations;
 mod custody;

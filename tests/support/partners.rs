@@ -1,5 +1,6 @@
 //! Programs that the tests need and that somebody else wrote.
 
+pub mod clamd;
 pub mod scripted;
 pub mod spamd;
 
