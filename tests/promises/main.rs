@@ -20,6 +20,7 @@ mod partners;
 mod running;
 mod slow_clients;
 mod smuggling;
+mod spamassassin;
 mod submission;
 #[path = "../support/mod.rs"]
 mod support;
