@@ -15,6 +15,7 @@ mod limits;
 mod milter;
 mod mime;
 mod remote;
+mod rspamd;
 mod spamd;
 
 /// A kind of stage that the configuration can name.
@@ -54,7 +55,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, spamd::KIND];
+pub static KINDS: &[Kind] = &[clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, rspamd::KIND, spamd::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
