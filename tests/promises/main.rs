@@ -17,6 +17,7 @@ mod custody;
 mod dialogues;
 mod mime;
 mod partners;
+mod rspamd;
 mod running;
 mod slow_clients;
 mod smuggling;
