@@ -16,6 +16,7 @@ mod configurations;
 mod custody;
 mod dialogues;
 mod mime;
+mod milters;
 mod partners;
 mod rspamd;
 mod running;
