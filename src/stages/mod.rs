@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+mod auth;
 mod headers;
 mod limits;
 mod remote;
@@ -48,7 +49,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[headers::KIND, limits::KIND];
+pub static KINDS: &[Kind] = &[auth::KIND, headers::KIND, limits::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
