@@ -4,6 +4,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod dns;
 pub mod exim;
 pub mod gate;
 pub mod mta;
@@ -15,5 +16,6 @@ pub mod wire;
 
 pub use certs::Authority;
 pub use client::{Client, Reply};
+pub use dns::{Dns, Mood};
 pub use gate::{Gate, Setup};
 pub use mta::{Act, Mta, Step};
