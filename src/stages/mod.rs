@@ -10,6 +10,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 mod clamd;
+mod exec;
 mod headers;
 mod limits;
 mod mime;
@@ -51,7 +52,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[clamd::KIND, headers::KIND, limits::KIND, mime::KIND, spamd::KIND];
+pub static KINDS: &[Kind] = &[clamd::KIND, exec::KIND, headers::KIND, limits::KIND, mime::KIND, spamd::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
