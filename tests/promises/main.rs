@@ -16,6 +16,7 @@ mod configurations;
 mod custody;
 mod dialogues;
 mod partners;
+mod programs;
 mod running;
 mod slow_clients;
 mod smuggling;

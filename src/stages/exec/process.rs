@@ -224,7 +224,7 @@ async fn log(stderr: Option<impl AsyncRead + Unpin>, program: &str) -> Result<()
 
 /// The next line that is whole; `all`: whatever there is.
 fn next_line(held: &mut BytesMut, all: bool) -> Option<String> {
-    let end = memchr::memchr(b'\n', held).or((all && !held.is_empty()).then_some(held.len()))?;
+    let end = memchr::memchr(b'\n', held).or_else(|| (all && !held.is_empty()).then_some(held.len()))?;
     let line = held.split_to(end);
     if !held.is_empty() {
         held.advance(1);
