@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 mod auth;
 mod clamd;
+mod exec;
 mod headers;
 mod limits;
 mod milter;
@@ -56,7 +57,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[auth::KIND, clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, rspamd::KIND, spamd::KIND];
+pub static KINDS: &[Kind] = &[auth::KIND, clamd::KIND, exec::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, rspamd::KIND, spamd::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[

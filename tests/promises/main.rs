@@ -18,6 +18,7 @@ mod dialogues;
 mod mime;
 mod milters;
 mod partners;
+mod programs;
 mod rspamd;
 mod running;
 mod slow_clients;
