@@ -16,12 +16,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("smtp", &["value"]),
     ("dns", &["value"]),
     ("telemetry", &["value"]),
-    ("message", &["smtp", "value"]),
+    ("unpack", &["value"]),
+    ("message", &["smtp", "unpack", "value"]),
     ("chain", &["message", "smtp", "telemetry", "value"]),
-    ("stages", &["chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("stages", &["chain", "message", "dns", "smtp", "telemetry", "unpack", "value"]),
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
-    ("gate", &["journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("gate", &["journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "unpack", "value"]),
     ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
     ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
     ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
@@ -45,6 +46,13 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only {
+        word: "sevenz_rust2",
+        within: &["unpack/"],
+        otherwise: "an archive is opened without the limits of [unpack], and a panic of its reader is not caught",
+    },
+    Only { word: "cfb", within: &["unpack/"], otherwise: "as with archives" },
+    Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",
@@ -79,6 +87,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ),
     ("message/", &["tokio::net", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "tokio::time", "Instant::now", "SystemTime"]),
     ("value/", &["tokio", "TcpStream", "TcpListener"]),
+    ("unpack/", &["tokio", "std::fs", "std::net", "std::process", "Command", "async_trait"]),
     ("chain/", &["tokio::net", "TcpStream", "TcpListener"]),
 ];
 
