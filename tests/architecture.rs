@@ -53,6 +53,8 @@ const ONLY: &[Only] = &[
     },
     Only { word: "cfb", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
+    Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
+    Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

@@ -10,7 +10,7 @@ mod files;
 mod header;
 mod header_end;
 mod mime;
-mod readings;
+pub mod readings;
 pub mod spool;
 
 pub use client::{Client, TlsFacts};
@@ -20,7 +20,7 @@ pub use files::Files;
 pub use header::{Field, Fields, HeaderBlock};
 pub use header_end::{HeaderEnd, HeaderError};
 pub use mime::{MimeError, MimeView, Part};
-pub use readings::{Reading, Readings};
+pub use readings::{Anomaly, Reading, Readings};
 pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
@@ -109,8 +109,7 @@ impl Message {
     /// # Errors
     /// As [`mime`](Self::mime).
     pub async fn readings(&self) -> Result<&Readings, MimeError> {
-        let read = || async { readings::read(&self.content, self.mime().await?).await };
-        self.readings.get_or_init(read).await.as_ref().map_err(Clone::clone)
+        self.readings.get_or_init(|| readings::read(&self.content)).await.as_ref().map_err(Clone::clone)
     }
 
     /// All files: every reading of every part, and what is inside of them. Unpacked once for all
@@ -163,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn an_envelope_edit_leaves_the_content_alone() {
         let original = message("A: b\r\n", "\r\nbody\r\n");
-        let edited = original.edited(&Edits(vec![Edit::ReversePath(ReversePath(None))]));
+        let edited = original.edited(&Edits(vec![Edit::Sender(Mail::new(ReversePath(None)).into())]));
         assert_eq!(edited.content.in_memory().unwrap()[0].as_ptr(), original.content.in_memory().unwrap()[0].as_ptr());
     }
 }

@@ -10,10 +10,12 @@
 )]
 
 mod bounded;
+mod clamd;
 mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod mime;
 mod partners;
 mod running;
 mod slow_clients;

@@ -1,5 +1,7 @@
 //! Programs that the tests need and that somebody else wrote.
 
+pub mod clamd;
+
 use super::wait;
 use std::{
     ffi::OsStr,
