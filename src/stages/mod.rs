@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+mod attachments;
 mod clamd;
 mod headers;
 mod limits;
@@ -53,7 +54,7 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND];
+pub static KINDS: &[Kind] = &[attachments::KIND, clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
