@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { size: 64 << 20, files: 2_000, depth: 10, ratio: 250, time: Duration::from_secs(1) }
+        Self { size: 60 << 20, files: 2_000, depth: 10, ratio: 250, time: Duration::from_secs(1) }
     }
 }
 

@@ -56,7 +56,7 @@ async fn by_default_programs_are_refused_wherever_they_are() {
     let named = mail("application/zip", "a.zip", &zip(&[("b.js", b"hello")]));
     assert_eq!(said(&report("", &named).await), refused("a.zip/b.js", ".js"));
     let disguised = mail("text/plain", "invoice\u{202e}fdp.exe", b"hello");
-    assert_eq!(said(&report("", &disguised).await), refused("invoice???fdp.exe", "name-bidi").replace("???", "?"));
+    assert_eq!(said(&report("", &disguised).await), refused("invoice?fdp.exe", "name-bidi"));
     assert_eq!(said(&report("", &mail("text/plain", "a.exe. ", b"hello")).await), refused("a.exe. ", ".exe"));
     assert_eq!(said(&report("", &mail("text/plain", "a.txt", b"hello")).await), "");
 }
@@ -121,8 +121,8 @@ async fn what_cannot_be_looked_into_is_treated_as_configured() {
 async fn a_message_that_cannot_be_taken_apart_is_oversize() {
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(10_000);
     let report = report("", &message("A: b\r\n", &nested)).await;
-    let findings = found(&report, "attachments.limit");
-    assert!(said(&report).starts_with("hold policy") == (findings == ["structure"]), "{report:?}");
+    assert_eq!(found(&report, "attachments.limit"), ["structure"]);
+    assert_eq!(said(&report), "hold policy: attachment the message: structure too complex");
 }
 
 #[tokio::test]
