@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod attachments;
 mod bounded;
 mod clamd;
 mod commands;
