@@ -6,7 +6,7 @@ use crate::support::{places, wait};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
@@ -112,9 +112,9 @@ impl Milter {
         find("spamc")?;
         let dir = directory();
         let socket = dir.path().join("socket");
-        let (host, port) = spamd.host_and_port();
+        let (host, port) = spamd.address().trim_start_matches("inet:").rsplit_once(':').unwrap();
         let mut command = Command::new(program);
-        command.arg("-p").arg(&socket).args(["-r", "100", "--", "-d", &host, "-p", &port]);
+        command.arg("-p").arg(&socket).args(["-r", "100", "--", "-d", host, "-p", port]);
         let address = format!("unix:{}", socket.display());
         Some(Self::launch(dir, command, address, || UnixStream::connect(&socket).is_ok()))
     }
