@@ -46,6 +46,7 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "boreal", within: &["stages/yara/"], otherwise: "rules are compiled and scans bounded in one place" },
     Only { word: "hyper", within: &["stages/remote/http.rs", "stages/rspamd/answer.rs"], otherwise: "HTTP is spoken in one place" },
     Only {
         word: "sevenz_rust2",
