@@ -45,6 +45,7 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

@@ -5,6 +5,10 @@
 //! another comes round to it, and fail when that other one has drained and gone. So nothing on the
 //! way of a session takes a lock that another worker holds, as everywhere in octroi; the price is
 //! that each worker asks for itself what it does not know yet.
+#[cfg(test)]
+#[path = "../../tests/support/dns.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of the binary need the rest")]
+pub(crate) mod server;
 mod settings;
 #[cfg(test)]
 mod tests;

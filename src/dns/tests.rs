@@ -2,10 +2,6 @@ use super::*;
 use server::{Dns, Mood};
 use std::{net::UdpSocket, sync::mpsc, time::Instant};
 
-#[path = "../../tests/support/dns.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other tests need the rest")]
-mod server;
-
 fn resolver(dns: &Dns) -> Resolver {
     let settings = Settings { resolvers: vec![dns.address], timeout: Duration::from_millis(400), ..Settings::default() };
     Resolver::new(&settings)

@@ -136,7 +136,7 @@ fn objection(signature: &dkim::Signature, headers: &HeaderBlock, fields: usize) 
         Some((Outcome::Policy, "too many signed fields"))
     } else {
         let doubled = |name: &&str| matches!(signed(name), n if n > 0 && n < headers.count(name));
-        ONCE.iter().any(|name| doubled(&name)).then_some((Outcome::Policy, "a repeated field is not signed"))
+        ONCE.iter().any(doubled).then_some((Outcome::Policy, "a repeated field is not signed"))
     }
 }
 
