@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod auth;
 mod bounded;
 mod commands;
 mod configurations;
