@@ -2,6 +2,7 @@
 use super::super::author::Authorship;
 use crate::message::HeaderBlock;
 use bytes::Bytes;
+use proptest::prelude::*;
 
 fn of(headers: &str) -> (Vec<String>, Vec<&'static str>) {
     let authorship = Authorship::of(&HeaderBlock::new(Bytes::copy_from_slice(headers.as_bytes())));
@@ -132,6 +133,23 @@ fn what_is_meant_to_take_long_does_not() {
     }
     assert_eq!(of(&format!("From: {}\r\n", "x".repeat(1 << 20))).1, ["unbalanced", "no_address"].into_iter().rev().collect::<Vec<_>>());
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+proptest! {
+    /// Whatever From has in it: there is an answer, and where it is without doubt there is one domain
+    /// that stands in the field as it was written.
+    #[test]
+    fn any_octets_are_doubted_or_name_one_domain(from in "[ab.@<>()\\[\\]\"\\\\,:; \t=?éq\u{0}\u{202e}]{0,40}", raw in proptest::collection::vec(any::<u8>(), 0..60)) {
+        for octets in [from.as_bytes(), &raw] {
+            let block = [b"From:", octets, b"\r\n"].concat();
+            let authorship = Authorship::of(&HeaderBlock::new(block.into()));
+            if authorship.doubts.is_empty() {
+                let [domain] = authorship.domains.as_slice() else { panic!("{octets:?}: {:?}", authorship.domains) };
+                prop_assert!(String::from_utf8_lossy(octets).to_lowercase().contains(domain.as_str()), "{domain}");
+                prop_assert!(!domain.is_empty() && !domain.contains(['@', '<', '>', ',', ' ']), "{domain}");
+            }
+        }
+    }
 }
 
 #[test]
