@@ -57,6 +57,7 @@ const ONLY: &[Only] = &[
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
     Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
+    Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",
