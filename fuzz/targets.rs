@@ -2,6 +2,7 @@
 //! the same with every file of the corpora, so that what a fuzzer found once stays found.
 
 use bytes::BytesMut;
+use octroi::message::{MimeError, budget::Budget, readings};
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
 use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
@@ -155,6 +156,23 @@ pub fn proxy(input: &[u8]) {
         assert!(header.length <= input.len());
         (0..header.length).for_each(|cut| assert_eq!(octroi::gate::proxy::parse(&input[..cut]), Ok(None), "cut at {cut}"));
     }
+}
+
+/// Readings: of whatever octets there is one, or a word why not; none is longer than what it was made
+/// of allows, and no memory stays counted.
+pub fn readings(input: &[u8]) {
+    let memory = Budget::new(64 << 20);
+    match readings::of(input.to_vec(), &memory) {
+        Ok(readings) => {
+            assert!(!readings.all().is_empty());
+            // A line of uuencode says how many octets it has, at most 63, and may leave out those that are zero.
+            assert!(readings.all().iter().all(|reading| reading.octets.len() <= 32 * input.len() + 64));
+            assert!(readings.anomalies().iter().all(|found| found.at <= input.len() as u64));
+        }
+        Err(MimeError::TooComplex(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+    assert_eq!(memory.used(), 0);
 }
 
 /// Where to cut: a seed out of the input, so that the fuzzer moves the cuts too. 0 cuts nowhere.

@@ -52,3 +52,8 @@ fn server() {
 fn proxy() {
     replay("proxy", targets::proxy);
 }
+
+#[test]
+fn readings() {
+    replay("readings", targets::readings);
+}

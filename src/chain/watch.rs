@@ -484,7 +484,8 @@ async fn call<T>(
         Poll::Ready(said) => Ok(said),
         Poll::Pending => {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
-            timeout(configured.timeout.min(left), call).await
+            let own = if configured.stage.keeps_time() { configured.timeout * 10 } else { configured.timeout };
+            timeout(own.min(left), call).await
         }
     };
     *took += started.elapsed();

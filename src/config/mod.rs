@@ -16,6 +16,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    time::Duration,
 };
 use toml::de::DeTable;
 
@@ -78,7 +79,7 @@ impl Config {
         }
         drop(section);
         let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
-        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners };
+        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners, timeout: Duration::from_secs(10) };
         let configured = stages::read(root, &surroundings);
         let of = |kind: &stages::Kind| configured.iter().any(|stage| stage.kind == kind.name);
         let (present, absent): (Vec<_>, Vec<_>) = stages::KINDS.iter().partition(|kind| of(kind));

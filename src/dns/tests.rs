@@ -3,6 +3,8 @@ use crate::value::settings::Problems;
 use std::time::Instant;
 use toml::de::DeTable;
 
+#[expect(unreachable_pub, reason = "shared with the tests of the whole, which need more of it")]
+#[allow(dead_code, reason = "the same")]
 #[path = "../../tests/support/dns.rs"]
 mod scripted;
 use scripted::{Answer, Dns};

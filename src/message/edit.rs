@@ -7,7 +7,7 @@
 //! past the last, and deletes where it has no value. As there, a value comes without the blank
 //! after the colon, and its lines are divided by a bare LF.
 use super::{Envelope, HeaderBlock, header::is_field_name};
-use crate::smtp::{Address, Recipient, ReversePath};
+use crate::smtp::{Address, Mail, Recipient};
 use crate::value::settings::Setting;
 use bytes::Bytes;
 use toml::de::DeValue;
@@ -40,7 +40,9 @@ pub enum Edit {
     },
     /// Everything after the header block.
     ReplaceBody(Bytes),
-    ReversePath(ReversePath),
+    /// The reverse-path, and what the sender asked about reports (`RET`, `ENVID`) where it says
+    /// anything of that.
+    Sender(Box<Mail>),
     AddRecipient(Recipient),
     DeleteRecipient(Address),
 }
@@ -101,8 +103,27 @@ impl Edit {
             | Self::InsertHeader { name, .. }
             | Self::ReplaceHeader { name, .. }
             | Self::DeleteHeader { name, .. } => Some(name),
-            Self::ReplaceBody(_) | Self::ReversePath(_) | Self::AddRecipient(_) | Self::DeleteRecipient(_) => None,
+            Self::ReplaceBody(_) | Self::Sender(_) | Self::AddRecipient(_) | Self::DeleteRecipient(_) => None,
         }
+    }
+
+    /// Everything after the header block, from somebody who may not know what the wire asks for:
+    /// every line end becomes CRLF and NUL is left out, so that no server behind can read two
+    /// messages in it.
+    #[must_use]
+    pub fn replace_body(octets: &[u8]) -> Self {
+        let mut body = Vec::with_capacity(octets.len() + 2);
+        let mut before = 0;
+        for &octet in octets {
+            match octet {
+                b'\n' if before == b'\r' => {}
+                b'\r' | b'\n' => body.extend_from_slice(b"\r\n"),
+                0 => {}
+                _ => body.push(octet),
+            }
+            before = octet;
+        }
+        Self::ReplaceBody(body.into())
     }
 
     /// Whether it can be applied: a header field needs a name of RFC 5322 §3.6.8 (printable ASCII,
@@ -129,7 +150,7 @@ impl Edits {
     /// Whether any of them is about the envelope.
     #[must_use]
     pub fn change_envelope(&self) -> bool {
-        self.0.iter().any(|edit| matches!(edit, Edit::ReversePath(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
+        self.0.iter().any(|edit| matches!(edit, Edit::Sender(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
     }
 
     /// The body to send instead of the original one.
@@ -144,7 +165,11 @@ impl Edits {
         let mut envelope = original.clone();
         for edit in &self.0 {
             match edit {
-                Edit::ReversePath(path) => envelope.mail.reverse_path = path.clone(),
+                Edit::Sender(mail) => {
+                    envelope.mail.reverse_path = mail.reverse_path.clone();
+                    envelope.mail.ret = mail.ret.or(envelope.mail.ret);
+                    envelope.mail.envid = mail.envid.clone().or_else(|| envelope.mail.envid.take());
+                }
                 Edit::AddRecipient(recipient) if envelope.recipients.iter().any(|r| same(&r.address, &recipient.address)) => {}
                 Edit::AddRecipient(recipient) => envelope.recipients.push(recipient.clone()),
                 Edit::DeleteRecipient(address) => envelope.recipients.retain(|recipient| !same(&recipient.address, address)),
@@ -257,7 +282,7 @@ fn write_field(name: &str, value: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::message::{HeaderEnd, budget::Budget};
-    use crate::smtp::Mail;
+    use crate::smtp::ReversePath;
     use proptest::prelude::*;
 
     const BLOCK: &str = "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\n";
@@ -337,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_from_somebody_else_has_the_line_ends_of_the_wire() {
+        for (given, expected) in [
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            ("a\nb\n", "a\r\nb\r\n"),
+            ("a\n.\nMAIL\r.\r\0\n", "a\r\n.\r\nMAIL\r\n.\r\n\r\n"),
+            ("a\r\r\n\n", "a\r\n\r\n\r\n"),
+            ("", ""),
+        ] {
+            assert_eq!(Edit::replace_body(given.as_bytes()), Edit::ReplaceBody(expected.into()), "{given:?}");
+        }
+    }
+
+    #[test]
     fn a_field_put_behind_a_cut_off_line_is_not_part_of_it() {
         assert_eq!(apply("A: b", [add("X", "y")]), "A: b\r\nX: y\r\n");
     }
@@ -353,7 +391,7 @@ mod tests {
             Edit::DeleteRecipient(address("B@example.org")),
             Edit::AddRecipient(recipient("c@example.org")),
             Edit::AddRecipient(recipient("c@example.ORG")),
-            Edit::ReversePath(ReversePath(Some(address("s@example.org")))),
+            Edit::Sender(Mail::new(ReversePath(Some(address("s@example.org")))).into()),
             Edit::ReplaceBody("two".into()),
         ]);
         assert_eq!(edits.body_replacement().unwrap(), "two");

@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn an_envelope_edit_leaves_the_content_alone() {
         let original = message("A: b\r\n", "\r\nbody\r\n");
-        let edited = original.edited(&Edits(vec![Edit::ReversePath(ReversePath(None))]));
+        let edited = original.edited(&Edits(vec![Edit::Sender(Mail::new(ReversePath(None)).into())]));
         assert_eq!(edited.content.in_memory().unwrap()[0].as_ptr(), original.content.in_memory().unwrap()[0].as_ptr());
     }
 }

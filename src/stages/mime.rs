@@ -165,8 +165,10 @@ impl Inspection for Reading {
 mod tests {
     use crate::{
         chain::{Report, Value, Verdict},
+        message::Anomaly,
         stages::tests::{client, message, read},
     };
+    use std::collections::BTreeSet;
 
     const CONFLICT: &str = "Content-Type: multipart/mixed; boundary=a; boundary=b\r\n";
     const BODY: &str = "--a\r\n\r\none\r\n--a--\r\n";
@@ -213,6 +215,19 @@ mod tests {
         let report = report("", "A: b\r\nContent-Type: message/rfc822\r\n", &nested).await;
         assert!(matches!(report.verdict, Verdict::Refuse(_)));
         assert_eq!(report.findings[0].value, Value::Text("too_complex".into()));
+    }
+
+    #[test]
+    fn the_reference_has_every_anomaly_where_it_belongs() {
+        let reference = include_str!("../../deploy/octroi.toml");
+        let (_, list) = reference.split_once("#   grave ").unwrap();
+        let (grave, rest) = list.split_once("#   reported ").unwrap();
+        let (reported, _) = rest.split_once("type = \"mime\"").unwrap();
+        let words = |text: &'static str| text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        for (text, is_grave) in [(grave, true), (reported, false)] {
+            let expected: BTreeSet<_> = Anomaly::ALL.iter().filter(|a| a.is_grave() == is_grave).map(|a| a.as_str()).collect();
+            assert_eq!(words(text).collect::<BTreeSet<_>>(), expected);
+        }
     }
 
     #[test]

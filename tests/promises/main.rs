@@ -15,6 +15,7 @@ mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod mime;
 mod partners;
 mod programs;
 mod running;

@@ -145,7 +145,9 @@ impl Anomaly {
             Self::CharsetWide => ("charset_wide", false, "text in UTF-16 or UTF-32, which hides words from scanners"),
             Self::Tnef => ("tnef", false, "TNEF (winmail.dat); it is not unpacked"),
             Self::NameConflict => ("name_conflict", true, "file names of one part with different extensions"),
-            Self::NameDeceptive => ("name_deceptive", true, "a file name with control characters or with its direction turned around"),
+            Self::NameDeceptive => {
+                ("name_deceptive", true, "a file name cut off or deleted by control characters, or with its direction turned around")
+            }
             Self::BareCr => ("bare_cr", false, "a carriage return alone; some take it for a line end"),
             Self::TooComplex => ("too_complex", true, "more parts, levels or readings than any honest message has"),
         }

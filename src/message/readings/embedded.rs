@@ -61,7 +61,7 @@ fn uuencoded(text: &[u8], at: usize) -> Option<Embedded<'_>> {
     let rest = rest.trim_ascii_start();
     let mode = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
     let name = rest.get(mode..)?.trim_ascii();
-    let is_data = form == Form::UuBase64 || uu_line(first_line(data).0.trim_ascii_end()).is_some_and(|octets| !octets.is_empty());
+    let is_data = form == Form::UuBase64 || is_uu_start(first_line(data).0);
     is_data.then_some(Embedded { at, form, name, data })
 }
 
@@ -72,9 +72,13 @@ fn yencoded(text: &[u8], at: usize) -> Option<Embedded<'_>> {
 }
 
 impl Embedded<'_> {
-    /// No more octets than this come out of [`decode`](Self::decode).
+    /// How many octets [`decode`](Self::decode) gives at most. uuencode may give thirty times what it
+    /// takes, since blanks at the end of a line, which are zeros, may be missing.
     pub(super) fn most(&self) -> usize {
-        self.data.len()
+        match self.form {
+            Form::Uuencode => uu_lines(self.data).filter_map(|(_, line)| uu_length(line)).sum(),
+            Form::UuBase64 | Form::Yenc => self.data.len(),
+        }
     }
 
     /// The file, and the octets of the text it took after its first line.
@@ -90,46 +94,44 @@ impl Embedded<'_> {
     }
 }
 
-/// Lines until `end`, an empty one, or one that is no uuencode.
-pub(super) fn uudecode(data: &[u8]) -> (Vec<u8>, usize) {
-    let (mut octets, mut used) = (Vec::new(), 0);
-    for whole in data.split_inclusive(|octet| *octet == b'\n') {
-        used += whole.len();
+/// The lines of a file, with the octets up to their ends; until `end`, or one that is no uuencode.
+fn uu_lines(data: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let whole = data.split_inclusive(|octet| *octet == b'\n').scan(0, |used, whole| {
+        *used += whole.len();
         let line = whole.strip_suffix(b"\n").unwrap_or(whole);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.trim_ascii() == b"end" {
-            break;
+        Some((*used, line.strip_suffix(b"\r").unwrap_or(line)))
+    });
+    whole.take_while(|(_, line)| line.trim_ascii() != b"end" && uu_length(line).is_some())
+}
+
+fn uudecode(data: &[u8]) -> (Vec<u8>, usize) {
+    let (mut octets, mut used) = (Vec::new(), 0);
+    for (end, line) in uu_lines(data) {
+        used = end;
+        let Some((digits, length)) = line.get(1..).zip(uu_length(line)) else { continue };
+        let start = octets.len();
+        for four in digits.get(..digits.len().min(length.div_ceil(3) * 4)).unwrap_or_default().chunks(4) {
+            let bits = (0..4).fold(0u32, |bits, n| bits << 6 | u32::from(four.get(n).map_or(0, |digit| (digit - b' ') & 63)));
+            let [_, three @ ..] = bits.to_be_bytes();
+            octets.extend_from_slice(&three);
         }
-        match uu_line(line) {
-            Some(more) => octets.extend_from_slice(&more),
-            None => break,
-        }
+        octets.resize(start + length, 0);
     }
     (octets, used)
 }
 
-/// One line, of which the first character says how many octets it holds; blanks that were cut off
-/// its end are zeros.
-fn uu_line(line: &[u8]) -> Option<Vec<u8>> {
+/// How many octets a line holds, as its first character says. A checksum may follow the rest;
+/// anything longer is text that looks like it.
+fn uu_length(line: &[u8]) -> Option<usize> {
     let (first, data) = line.split_first()?;
     let is_digit = |octet: &u8| matches!(octet, b' '..=b'`');
-    if !is_digit(first) || !data.iter().all(is_digit) {
-        return None;
-    }
-    let length = usize::from((first - b' ') & 63);
-    let digits = length.div_ceil(3) * 4;
-    // A checksum character may follow; anything longer is text that looks like it.
-    if data.len() > digits + 1 || (data.len() + 12 < digits) {
-        return None;
-    }
-    let mut octets: Vec<u8> = Vec::with_capacity(48);
-    for four in data.get(..digits.min(data.len()))?.chunks(4) {
-        let bits = (0..4).fold(0u32, |bits, n| bits << 6 | u32::from(four.get(n).map_or(0, |digit| (digit - b' ') & 63)));
-        let [_, three @ ..] = bits.to_be_bytes();
-        octets.extend_from_slice(&three);
-    }
-    octets.resize(length, 0);
-    Some(octets)
+    let length = usize::from(first.checked_sub(b' ')? & 63);
+    (is_digit(first) && data.len() <= length.div_ceil(3) * 4 + 1 && data.iter().all(is_digit)).then_some(length)
+}
+
+/// Whether a line is what a file begins with, and not prose.
+fn is_uu_start(line: &[u8]) -> bool {
+    uu_length(line).is_some_and(|length| length > 0 && line.len() + 12 > length.div_ceil(3) * 4)
 }
 
 /// Until `=yend`; lines of `=ypart` left out.
@@ -184,6 +186,8 @@ mod tests {
         assert_eq!(uudecode(b"#0V%T\n").0, b"Cat");
         assert_eq!(uudecode(b"&0V%T\n").0, b"Cat\0\0\0");
         assert_eq!(uudecode(b"#0V%T\n\nrest").0, b"Cat");
+        let short = find(b"begin 644 x\n#0V%T\nM\n#0V%T", 0).unwrap();
+        assert_eq!((short.most(), short.decode().0.len()), (51, 51));
         let found = find(b"begin-base64 644 x\naGVsbG8=\n====\n", 0).unwrap();
         assert_eq!(found.decode().0, b"hello");
     }

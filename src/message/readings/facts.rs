@@ -1,8 +1,8 @@
 //! What the fields of one part say, in every way they can be taken.
 use super::{
     Anomaly, names,
-    parameters::{Form, Parameters, Value, main_value},
-    section::{Field, Name, View},
+    parameters::{Form, MAX_VALUES, Parameters, Value, main_value},
+    section::{Field, MAX_VALUE, Name, View},
 };
 
 /// Boundaries of one multipart that are tried.
@@ -30,6 +30,8 @@ pub(super) struct Facts {
     /// The standard reading of the first field first.
     pub(super) boundaries: Vec<Vec<u8>>,
     pub(super) names: Vec<Box<str>>,
+    /// More of something than is looked at.
+    too_many: bool,
 }
 
 impl Facts {
@@ -38,10 +40,16 @@ impl Facts {
         let mut facts = Self::default();
         let mut values = Vec::new();
         let called = |name: Name| view.fields.iter().filter(move |field| field.name == name);
-        called(Name::Disposition).for_each(|field| values.extend(Parameters::of(&field.value).all("filename")));
+        for field in called(Name::Disposition) {
+            let parameters = Parameters::of(&field.value);
+            values.extend(parameters.all("filename"));
+            facts.too_many |= parameters.are_too_many();
+        }
         for field in called(Name::Type) {
-            facts.add_type(field, notes);
-            values.extend(Parameters::of(&field.value).all("name"));
+            let parameters = Parameters::of(&field.value);
+            facts.add_type(field, &parameters, notes);
+            values.extend(parameters.all("name"));
+            facts.too_many |= parameters.are_too_many();
         }
         called(Name::Encoding).for_each(|field| facts.add_encoding(field, notes));
         facts.conflicts(view, notes);
@@ -53,6 +61,14 @@ impl Facts {
         }
         facts.names = names::all(values.iter());
         let at = view.fields.first().map_or(view.body, |field| field.at);
+        // Of what is not looked at, any could be what a reader takes: the last of a hundred.
+        if facts.too_many
+            || values.len() > MAX_VALUES
+            || facts.names.len() >= names::MOST
+            || view.fields.iter().any(|field| field.value.len() > MAX_VALUE)
+        {
+            notes.push((Anomaly::TooComplex, at));
+        }
         if names::extensions(values.iter()).len() > 1 {
             notes.push((Anomaly::NameConflict, at));
         }
@@ -85,7 +101,7 @@ impl Facts {
         self.types.iter().any(|kind| kind.contains("multipart"))
     }
 
-    fn add_type(&mut self, field: &Field, notes: &mut Vec<(Anomaly, usize)>) {
+    fn add_type(&mut self, field: &Field, parameters: &Parameters<'_>, notes: &mut Vec<(Anomaly, usize)>) {
         let main = main_value(&field.value);
         let kind: String = String::from_utf8_lossy(&main).to_ascii_lowercase().chars().take(LONGEST_TYPE).collect();
         let kind = kind.trim();
@@ -105,13 +121,14 @@ impl Facts {
             kinds.push("text/plain".into());
         }
         for kind in kinds.into_iter().filter(|kind| !kind.is_empty()) {
-            if self.types.len() < MAX_TYPES && !self.types.iter().any(|known| **known == *kind) {
+            if !self.types.iter().any(|known| **known == *kind) {
+                self.too_many |= self.types.len() >= MAX_TYPES;
                 self.types.push(kind.into());
             }
         }
-        charset(&Parameters::of(&field.value), kind, field.at, notes);
+        charset(parameters, kind, field.at, notes);
         special(kind, field.at, notes);
-        let boundaries = Parameters::of(&field.value).all("boundary");
+        let boundaries = parameters.all("boundary");
         if kind.contains("multipart") || boundaries.iter().any(|value| value.form == Form::Plain) {
             self.add_boundaries(&boundaries, field.at, notes);
         }
@@ -137,7 +154,8 @@ impl Facts {
     }
 
     fn add_boundary(&mut self, boundary: &[u8]) {
-        if self.boundaries.len() < MAX_BOUNDARIES && !self.boundaries.iter().any(|known| known == boundary) {
+        if !self.boundaries.iter().any(|known| known == boundary) {
+            self.too_many |= self.boundaries.len() >= MAX_BOUNDARIES;
             self.boundaries.push(boundary.to_vec());
         }
     }
@@ -289,6 +307,20 @@ mod tests {
         assert_eq!(read("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit").1, []);
         assert_eq!(read("Content-Type: text/plain\r\nContent-Type: TEXT/plain").1, []);
         assert_eq!(read("Content-Type: text/plain\r\nContent-Type: text/html").1, [Anomaly::TypeRepeated]);
+    }
+
+    #[test]
+    fn more_than_is_looked_at_is_said_and_not_passed_over() {
+        let many = |text: &str, count: usize| (0..count).map(|n| text.replace('#', &n.to_string())).collect::<String>();
+        for header in [
+            format!("Content-Type: multipart/mixed{}", many("; boundary=#", MAX_BOUNDARIES + 1)),
+            format!("Content-Type: a/b{}", many("; name=#.exe", MAX_VALUES + 1)),
+            format!("Content-Type: a/b{}", many("; x#=y", 200)),
+            format!("Content-Type: a/b; name={}", "x".repeat(MAX_VALUE)),
+            format!("{}X: y", many("Content-Type: a/#\r\n", MAX_TYPES + 1)),
+        ] {
+            assert!(read(&header).1.contains(&Anomaly::TooComplex), "{header:.100}");
+        }
     }
 
     #[test]

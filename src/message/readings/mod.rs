@@ -17,7 +17,7 @@
 //! | `parameters`, `names`, `facts` | what its fields say |
 //! | `delimiters` | where a multipart is cut |
 //! | `base64`, `quoted`, `embedded` | transfer encodings, and files in text |
-//! | `walk` | how these make readings |
+//! | `undo`, `walk`, `kept` | how these make readings |
 use super::{
     Content, MimeError,
     budget::{Budget, Share},
@@ -31,10 +31,12 @@ mod base64;
 mod delimiters;
 mod embedded;
 mod facts;
+mod kept;
 mod names;
 mod parameters;
 mod quoted;
 mod section;
+mod undo;
 mod walk;
 
 #[cfg(test)]

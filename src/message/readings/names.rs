@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 /// Characters of a name that are kept; no file system takes longer ones.
 const LONGEST: usize = 255;
 /// Names of one part.
-const MOST: usize = 24;
+pub(super) const MOST: usize = 24;
+/// Octets of a value that are looked at: encoded words take a dozen for a character.
+const MAX_VALUE: usize = 4 << 10;
 
 /// All names that `values` can be read as, without doubles.
 pub(super) fn all<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<Box<str>> {
@@ -31,29 +33,39 @@ pub(super) fn plain(octets: &[u8]) -> Vec<Box<str>> {
     all([Value { octets: octets.to_vec(), charset: None, form: Form::Plain }].iter())
 }
 
+/// Encoded words in a value, or what looks like them.
+pub(super) fn encoded_words(value: &[u8]) -> u64 {
+    memchr::memmem::find_iter(value, b"=?").count() as u64
+}
+
 /// The extensions that programs which follow a standard would see.
 pub(super) fn extensions<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
     let last = |value: &Value| {
         let text = texts(value).pop()?;
         let (_, extension) = text.trim_end_matches(['.', ' ', '\0']).rsplit_once('.')?;
-        Some(extension.to_lowercase())
+        // Not the rest of a sentence, nor of a version.
+        let is_one = (1..=5).contains(&extension.len())
+            && extension.bytes().all(|octet| octet.is_ascii_alphanumeric())
+            && extension.bytes().any(|octet| octet.is_ascii_alphabetic());
+        is_one.then(|| extension.to_ascii_lowercase())
     };
     values.filter(|value| value.form != Form::Crude).filter_map(last).collect()
 }
 
-/// Whether a reviewer would not see what a name ends in: control characters, or text turned around
-/// (RLO, LRO; the marks that languages need are none of these).
+/// Whether a reviewer would not see what a name ends in: cut off or deleted (NUL, BS, DEL), or turned
+/// around (RLO, LRO). Charsets need other control characters, and languages other marks.
 pub(super) fn is_deceptive(name: &str) -> bool {
-    name.chars().any(|c| c.is_control() && c != '\t' || matches!(c, '\u{202d}' | '\u{202e}'))
+    name.contains(['\0', '\u{8}', '\u{7f}', '\u{202d}', '\u{202e}'])
 }
 
 /// A value in characters, then with whatever may be encoded in it decoded; the last is what a
 /// standard-minded reader would show.
 fn texts(value: &Value) -> Vec<String> {
-    let text = to_text(&value.octets, value.charset.as_deref());
+    let octets = value.octets.get(..MAX_VALUE).unwrap_or(&value.octets);
+    let text = to_text(octets, value.charset.as_deref());
     let mut all = Vec::new();
     if value.form != Form::Extended && text.contains('%') {
-        all.push(to_text(&percent_decoded(&value.octets), None));
+        all.push(to_text(&percent_decoded(octets), None));
     }
     let words = text.contains("=?").then(|| decode_words(&text));
     all.push(text);
@@ -173,6 +185,7 @@ mod tests {
         let count = |value: &str| extensions(Parameters::of(value.as_bytes()).all("filename").iter()).len();
         assert_eq!(count("a; filename=\"=?utf-8?B?eC5leGU=?=\"; filename*=utf-8''y.exe"), 1);
         assert_eq!(count("a; filename=y.txt; filename*=utf-8''y.exe"), 2);
+        assert_eq!(count("a; filename=\"Report v1.2\"; filename*=utf-8''Report%20v1.2.pdf; filename*0=\"St. Mary\""), 1);
         assert!(is_deceptive("x\u{202e}txt.exe") && is_deceptive("x\0.txt") && !is_deceptive("é\u{200f}.txt"));
     }
 

@@ -19,10 +19,12 @@ pub(super) enum Form {
     Crude,
 }
 
-/// Pieces of RFC 2231 that are put together; no name or boundary needs more.
-const MAX_PIECES: usize = 100;
 /// Parameters of one field that are looked at.
 const MAX_PARAMETERS: usize = 200;
+/// Readings of one parameter; where there are more, one more is told.
+pub(super) const MAX_VALUES: usize = 32;
+/// Places where crude programs would find it.
+const MAX_CRUDE: usize = 2 * MAX_VALUES;
 
 /// The parameters of one field.
 #[derive(Debug)]
@@ -38,11 +40,16 @@ impl<'a> Parameters<'a> {
         Self { value, pairs: standard(value) }
     }
 
+    /// Whether there are more than are looked at.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.pairs.len() >= MAX_PARAMETERS
+    }
+
     /// Every reading of the parameter `name` (lower case), the standard's first.
     pub(super) fn all(&self, name: &str) -> Vec<Value> {
         let mut all: Vec<Value> = Vec::new();
         let mut add = |octets: Vec<u8>, charset: Option<String>, form: Form| {
-            if !all.iter().any(|other| other.octets == octets && other.charset == charset) {
+            if all.len() <= MAX_VALUES && !all.iter().any(|other| other.octets == octets && other.charset == charset) {
                 all.push(Value { octets, charset, form });
             }
         };
@@ -72,7 +79,6 @@ impl<'a> Parameters<'a> {
                 pieces.push((number, encoded, value));
             }
         }
-        pieces.truncate(MAX_PIECES);
         let as_written = join(&pieces, false);
         pieces.sort_by_key(|(number, ..)| *number);
         all.extend(join(&pieces, false));
@@ -256,7 +262,7 @@ fn crude(value: &[u8], name: &str) -> Vec<Vec<u8>> {
                 all.push(up_to(b" \t;,\"", after));
             }
         }
-        if all.len() > MAX_PIECES {
+        if all.len() >= MAX_CRUDE {
             break;
         }
     }

@@ -29,8 +29,8 @@ pub(super) struct View {
 
 /// Fields of one part that are looked at.
 const MAX_FIELDS: usize = 32;
-/// Octets of a field's value that are looked at.
-const MAX_VALUE: usize = 8 << 10;
+/// Octets of a field's value that are looked at; a longer one has one more here.
+pub(super) const MAX_VALUE: usize = 8 << 10;
 
 /// The views of the entity at `range` of `octets`, the standard's first.
 pub(super) fn views(octets: &[u8], range: Range<usize>, notes: &mut Vec<(Anomaly, usize)>) -> Vec<View> {
@@ -118,6 +118,7 @@ impl<'a> Reader<'a> {
         let (name, at) = (text.get(..colon).unwrap_or_default(), self.at);
         let Some(known) = known(name) else { return false };
         if self.fields.len() >= MAX_FIELDS {
+            notes.push((Anomaly::TooComplex, at));
             return false;
         }
         if name.trim_ascii().iter().any(|octet| !octet.is_ascii_graphic()) {
@@ -169,7 +170,7 @@ fn is_envelope(line: &[u8]) -> bool {
 /// RFC 5322 §2.2.3. NUL stays, since names are cut off there.
 fn unfolded(raw: &[u8]) -> Vec<u8> {
     let raw = raw.trim_ascii();
-    raw.iter().take(MAX_VALUE).filter(|octet| !matches!(octet, b'\r' | b'\n')).copied().collect()
+    raw.iter().filter(|octet| !matches!(octet, b'\r' | b'\n')).take(MAX_VALUE + 1).copied().collect()
 }
 
 #[cfg(test)]

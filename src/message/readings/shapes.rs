@@ -30,7 +30,8 @@ fn base64_lines() -> String {
 fn message(content_type: &str, body: &str) -> Vec<u8> {
     let from =
         "From: <a@example.net>\r\nTo: <b@example.org>\r\nSubject: shapes\r\nMessage-ID: <shape@example.net>\r\nMIME-Version: 1.0\r\n";
-    format!("{from}{content_type}\r\n{body}").into_bytes()
+    let end = if body.ends_with("\r\n") { "" } else { "\r\n" };
+    format!("{from}{content_type}\r\n{body}{end}").into_bytes()
 }
 
 /// A part that is the payload, in base64; `fields` instead of its transfer encoding.

@@ -1,20 +1,16 @@
 //! The walk over a message that follows every way.
 use super::{
-    Anomaly, Found, Reading, Readings, base64,
+    Anomaly, Found, Reading, Readings,
     delimiters::{Cut, Hits, Kind, guess},
-    embedded,
     facts::{Encoding, Facts},
-    names, quoted,
+    kept::Kept,
+    names,
     section::views,
 };
 use crate::message::{MimeError, budget::Share};
 use bytes::Bytes;
 use memchr::memchr_iter;
-use std::{
-    collections::{HashMap, HashSet, hash_map::RandomState},
-    hash::BuildHasher,
-    ops::Range,
-};
+use std::{collections::HashSet, ops::Range};
 
 /// Messages in messages, parts in parts. Honest mail has half a dozen.
 const MAX_DEPTH: u32 = 100;
@@ -29,9 +25,13 @@ const MAX_DELIMITERS: usize = 20_000;
 const EFFORT: u64 = 4 << 20;
 const EFFORT_PER_OCTET: u64 = 48;
 /// What decoding an octet costs beside looking at one, comparing a line, and beginning a part.
-const DECODE: u64 = 4;
+pub(super) const DECODE: u64 = 4;
 const COMPARE: u64 = 64;
 const BEGIN: u64 = 1_000;
+/// An octet of a field that MIME gives a meaning to, which is read a dozen times, and an encoded word
+/// in it, whose end has to be looked for.
+const FIELD: u64 = 16;
+const WORD: u64 = 4_096;
 /// Boundaries guessed where a multipart names none that occurs.
 const GUESSES: usize = 4;
 
@@ -62,12 +62,12 @@ enum Role {
 }
 
 /// A body, decoded in one way.
-struct Body {
-    source: usize,
-    range: Range<usize>,
+pub(super) struct Body {
+    pub(super) source: usize,
+    pub(super) range: Range<usize>,
     /// As it stands in the message, not decoded.
-    identity: bool,
-    plain: bool,
+    pub(super) identity: bool,
+    pub(super) plain: bool,
 }
 
 pub(super) struct Walk {
@@ -77,17 +77,14 @@ pub(super) struct Walk {
     /// What the task under way leads to, in order.
     found_tasks: Vec<Task>,
     seen: HashSet<(usize, usize, usize, Role)>,
-    readings: Vec<Reading>,
-    /// Readings by length, with the hash of their octets once a second has the length.
-    by_length: HashMap<usize, Vec<(usize, Option<u64>)>>,
-    hasher: RandomState,
+    pub(super) kept: Kept,
     anomalies: Vec<Found>,
     parts: u64,
     effort: u64,
-    share: Share,
+    pub(super) share: Share,
 }
 
-type Step = Result<(), MimeError>;
+pub(super) type Step = Result<(), MimeError>;
 
 fn complex<T>(text: &str) -> Result<T, MimeError> {
     Err(MimeError::TooComplex(text.into()))
@@ -102,9 +99,7 @@ impl Walk {
             tasks: Vec::new(),
             found_tasks: Vec::new(),
             seen: HashSet::new(),
-            readings: Vec::new(),
-            by_length: HashMap::new(),
-            hasher: RandomState::new(),
+            kept: Kept::default(),
             anomalies: Vec::new(),
             parts: 0,
             effort,
@@ -122,12 +117,12 @@ impl Walk {
             }
             self.queue();
         }
-        if self.readings.is_empty() {
+        if self.kept.len() == 0 {
             let all = self.octets(0, 0..usize::MAX);
-            self.readings.push(Reading { content_type: "text/plain".into(), names: Vec::new(), octets: all, plain: true });
+            self.kept.push(Reading { content_type: "text/plain".into(), names: Vec::new(), octets: all, plain: true });
         }
         self.anomalies.sort_by_key(|found| (found.at, found.anomaly));
-        Ok(Readings { readings: self.readings, anomalies: self.anomalies, parts: self.parts, _share: self.share })
+        Ok(Readings { readings: self.kept.into_vec(), anomalies: self.anomalies, parts: self.parts, _share: self.share })
     }
 
     /// What was found is looked at next, in order.
@@ -135,7 +130,7 @@ impl Walk {
         self.tasks.extend(self.found_tasks.drain(..).rev());
     }
 
-    fn spend(&mut self, effort: u64) -> Step {
+    pub(super) fn spend(&mut self, effort: u64) -> Step {
         match self.effort.checked_sub(effort) {
             Some(left) => {
                 self.effort = left;
@@ -145,18 +140,23 @@ impl Walk {
         }
     }
 
-    fn hold(&mut self, octets: usize) -> Step {
+    pub(super) fn hold(&mut self, octets: usize) -> Step {
         if self.share.grow(octets as u64) { Ok(()) } else { Err(MimeError::Full) }
     }
 
-    fn octets(&self, source: usize, range: Range<usize>) -> Bytes {
+    pub(super) fn octets(&self, source: usize, range: Range<usize>) -> Bytes {
         let Some(source) = self.sources.get(source) else { return Bytes::new() };
         let end = range.end.min(source.octets.len());
         source.octets.slice(range.start.min(end)..end)
     }
 
-    fn note(&mut self, source: usize, anomaly: Anomaly, at: usize) {
-        let at = self.sources.get(source).and_then(|source| source.origin).unwrap_or(at as u64);
+    /// Where in the message the octet `at` of a source lies, or what that was decoded from.
+    pub(super) fn origin(&self, source: usize, at: usize) -> u64 {
+        self.sources.get(source).and_then(|source| source.origin).unwrap_or(at as u64)
+    }
+
+    pub(super) fn note(&mut self, source: usize, anomaly: Anomaly, at: usize) {
+        let at = self.origin(source, at);
         match self.anomalies.iter_mut().find(|found| found.anomaly == anomaly) {
             Some(found) => found.at = found.at.min(at),
             None => self.anomalies.push(Found { anomaly, at }),
@@ -204,7 +204,7 @@ impl Walk {
         self.add(Task { source, range, depth, role, plain: false })
     }
 
-    fn source(&mut self, octets: Vec<u8>, origin: Option<u64>) -> usize {
+    pub(super) fn source(&mut self, octets: Vec<u8>, origin: Option<u64>) -> usize {
         self.sources.push(Source { octets: octets.into(), origin });
         self.sources.len() - 1
     }
@@ -217,7 +217,11 @@ impl Walk {
         let read = views.iter().map(|view| view.body.saturating_sub(task.range.start)).max().unwrap_or_default();
         self.spend(DECODE * read as u64)?;
         for (nth, view) in views.iter().enumerate() {
+            self.spend(view.fields.iter().map(|field| FIELD * field.value.len() as u64 + WORD * names::encoded_words(&field.value)).sum())?;
             let facts = Facts::of(view, default, &mut notes);
+            if notes.iter().any(|(anomaly, _)| *anomaly == Anomaly::TooComplex) {
+                return complex("too many fields or parameters");
+            }
             let plain = task.plain && nth == 0;
             self.part(task, &facts, view.body..task.range.end, plain)?;
         }
@@ -242,79 +246,23 @@ impl Walk {
         Ok(())
     }
 
-    /// A body in every way that its transfer encoding can be undone.
-    fn decoded(&mut self, source: usize, range: &Range<usize>, encoding: Encoding, plain: bool) -> Result<Vec<Body>, MimeError> {
-        let encoded = self.octets(source, range.clone());
-        let mut bodies = Vec::new();
-        match encoding {
-            Encoding::Identity => bodies.push(Body { source, range: range.clone(), identity: true, plain }),
-            Encoding::Base64 => {
-                if let Some(body) = self.decode(source, range, plain, |encoded| base64::strict(encoded))? {
-                    return Ok(vec![body]);
-                }
-                let (rules, notes) = base64::rules(&encoded);
-                notes.into_iter().for_each(|(anomaly, at)| self.note(source, anomaly, range.start + at));
-                for (nth, rule) in rules.into_iter().enumerate() {
-                    bodies.extend(self.decode(source, range, plain && nth == 0, |encoded| Some(rule.decode(encoded)))?);
-                }
-            }
-            Encoding::Quoted => {
-                self.spend(encoded.len() as u64)?;
-                let (rules, notes) = quoted::rules(&encoded);
-                notes.into_iter().for_each(|(anomaly, at)| self.note(source, anomaly, range.start + at));
-                for (nth, rule) in rules.into_iter().enumerate() {
-                    bodies.extend(self.decode(source, range, plain && nth == 0, |encoded| Some(rule.decode(encoded)))?);
-                }
-            }
-            Encoding::Uuencode | Encoding::Yenc => {
-                let file = |encoded: &[u8]| embedded::find(encoded, 0).map(|file| file.decode().0);
-                bodies.extend(self.decode(source, range, plain, file)?);
-                bodies.push(Body { source, range: range.clone(), identity: true, plain: plain && bodies.is_empty() });
-            }
-        }
-        Ok(bodies)
-    }
-
-    /// A source of its own, made by `decode`; nothing where that cannot.
-    fn decode(
-        &mut self,
-        source: usize,
-        range: &Range<usize>,
-        plain: bool,
-        decode: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
-    ) -> Result<Option<Body>, MimeError> {
-        let encoded = self.octets(source, range.clone());
-        self.spend(DECODE * encoded.len() as u64)?;
-        self.hold(encoded.len())?;
-        let Some(octets) = decode(&encoded) else {
-            self.share.give_back(encoded.len() as u64);
-            return Ok(None);
-        };
-        self.share.give_back(encoded.len().saturating_sub(octets.capacity()) as u64);
-        let origin = self.sources.get(source).and_then(|source| source.origin).unwrap_or(range.start as u64);
-        let range = 0..octets.len();
-        let source = self.source(octets, Some(origin));
-        Ok(Some(Body { source, range, identity: false, plain }))
-    }
-
     fn body(&mut self, task: &Task, facts: &Facts, body: &Body) -> Step {
         let multipart = facts.is_multipart();
         let cut = (multipart || !facts.boundaries.is_empty()) && self.multipart(task, facts, body)?;
-        let octets = self.octets(body.source, body.range.clone());
         let mut first = true;
         for kind in &facts.types {
             let plain = body.plain && std::mem::take(&mut first);
             if kind.contains("multipart") {
                 // One that nobody can cut is text to some; decoded from what it is not, it is nothing.
                 if !cut && body.identity {
-                    self.leaf(body.source, "text/plain", &facts.names, octets.clone(), plain)?;
+                    self.leaf(body.source, &body.range, "text/plain", &facts.names, plain)?;
                 }
                 continue;
             }
             if matches!(&**kind, "message/rfc822" | "message/global" | "message/news" | "message/partial") {
                 self.nested(task, body, plain)?;
             }
-            self.leaf(body.source, kind, &facts.names, octets.clone(), plain)?;
+            self.leaf(body.source, &body.range, kind, &facts.names, plain)?;
         }
         Ok(())
     }
@@ -344,6 +292,8 @@ impl Walk {
             cuts = hits.cuts(&whole, &body.range, guesses.len(), &mut Vec::new());
             cuts.iter_mut().for_each(|cut| cut.plain = false);
         }
+        let pieces: usize = cuts.iter().map(|cut| cut.pieces.len()).sum();
+        self.spend(COMPARE * pieces as u64)?;
         let digest = facts.types.iter().any(|kind| &**kind == "multipart/digest");
         let default = if digest { "message/rfc822" } else { "text/plain" };
         for Cut { pieces, plain } in cuts {
@@ -372,72 +322,31 @@ impl Walk {
 
     /// Preambles and what follows the end are shown by some, and searched for files by others.
     fn aside(&mut self, task: &Task) -> Step {
-        let octets = self.octets(task.source, task.range.clone());
-        self.leaf(task.source, "text/plain", &[], octets, false)
+        self.leaf(task.source, &task.range, "text/plain", &[], false)
     }
 
     /// A part that is no container, and the files in it where it is text.
-    fn leaf(&mut self, source: usize, kind: &str, names: &[Box<str>], octets: Bytes, plain: bool) -> Step {
+    fn leaf(&mut self, source: usize, range: &Range<usize>, kind: &str, names: &[Box<str>], plain: bool) -> Step {
+        let octets = self.octets(source, range.clone());
         if octets.starts_with(&[0x78, 0x9f, 0x3e, 0x22]) || names.iter().any(|name| name.eq_ignore_ascii_case("winmail.dat")) {
-            self.note(source, Anomaly::Tnef, 0);
+            self.note(source, Anomaly::Tnef, range.start);
         }
-        if self.is_new(kind, names, &octets) {
+        if self.kept.is_new(kind, names, &octets) {
             self.keep(kind, names.to_vec(), octets.clone(), plain)?;
             // What has a type of its own is shown by that; text, and what no reader knows, is searched.
             if kind.starts_with("text") || !kind.contains('/') || kind == "application/octet-stream" {
-                self.files_in(source, &octets)?;
+                self.files_in(source, range.start, &octets)?;
             }
         }
         Ok(())
     }
 
-    fn files_in(&mut self, source: usize, text: &[u8]) -> Step {
-        self.spend(2 * text.len() as u64)?;
-        if let Some(at) = embedded::binhex(text) {
-            self.note(source, Anomaly::Binhex, at);
-        }
-        let mut from = 0;
-        while let Some(file) = embedded::find(text, from) {
-            let yenc = file.form == embedded::Form::Yenc;
-            self.note(source, if yenc { Anomaly::Yenc } else { Anomaly::Uuencode }, file.at);
-            self.spend(DECODE * file.most() as u64)?;
-            self.hold(file.most())?;
-            let (octets, used) = file.decode();
-            self.share.give_back(file.most().saturating_sub(octets.len()) as u64);
-            let (names, octets) = (names::plain(file.name), Bytes::from(octets));
-            if self.is_new("application/octet-stream", &names, &octets) {
-                self.keep("application/octet-stream", names, octets, false)?;
-            }
-            from = file.at + used + 1;
-        }
-        Ok(())
-    }
-
-    /// Whether no reading is the same already; empty ones without a name tell nobody anything.
-    fn is_new(&mut self, kind: &str, names: &[Box<str>], octets: &Bytes) -> bool {
-        if octets.is_empty() && names.is_empty() {
-            return false;
-        }
-        let Some(alike) = self.by_length.get_mut(&octets.len()) else { return true };
-        let hash = self.hasher.hash_one(octets);
-        let readings = &self.readings;
-        for (at, known) in alike {
-            let Some(other) = readings.get(*at) else { continue };
-            let known = *known.get_or_insert_with(|| self.hasher.hash_one(&other.octets));
-            if known == hash && *other.content_type == *kind && *other.names == *names && other.octets == *octets {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn keep(&mut self, kind: &str, names: Vec<Box<str>>, octets: Bytes, plain: bool) -> Step {
-        if self.readings.len() >= MAX_READINGS {
+    pub(super) fn keep(&mut self, kind: &str, names: Vec<Box<str>>, octets: Bytes, plain: bool) -> Step {
+        if self.kept.len() >= MAX_READINGS {
             return complex("too many readings");
         }
         self.hold(size_of::<Reading>() + kind.len() + names.iter().map(|name| 16 + name.len()).sum::<usize>())?;
-        self.by_length.entry(octets.len()).or_default().push((self.readings.len(), None));
-        self.readings.push(Reading { content_type: kind.into(), names, octets, plain });
+        self.kept.push(Reading { content_type: kind.into(), names, octets, plain });
         Ok(())
     }
 }

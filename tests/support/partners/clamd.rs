@@ -73,13 +73,6 @@ impl Clamd {
         let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
-    /// It goes on existing, and answers nothing.
-    pub fn freeze(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
-    }
-    pub fn thaw(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
-    }
 }
 
 impl Drop for Clamd {
