@@ -22,3 +22,5 @@
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
+//! | `spamd`'s `max_size` | 50 MiB | as much as the gate takes; SpamAssassin 4 looks at the beginning of large parts only | spamc 500 kB, MailScanner 200 kB, then unseen |
+//! | `exec`'s `processes`, `memory`, `cpu` | 8, 1 GiB, 1 min | a program that runs wild is stopped before the machine is | Postfix `pipe`: 20 processes, no other bound |
