@@ -6,6 +6,7 @@ use octroi::message::{MimeError, budget::Budget, readings};
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
 use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
+use octroi::unpack::{self, Input, Limits};
 
 mod dialogue;
 #[path = "../src/smtp/data/reference.rs"]
@@ -173,6 +174,24 @@ pub fn readings(input: &[u8]) {
         Err(error) => panic!("{error}"),
     }
     assert_eq!(memory.used(), 0);
+}
+
+/// Any octets are looked into within the limits, and what the archives' readers panic at stays with
+/// the one archive.
+pub fn unpack(input: &[u8]) {
+    let limits = Limits { size: 4 << 20, files: 100, depth: 5, ..Limits::default() };
+    let mut reserved = 0;
+    let mut reserve = |octets: u64| {
+        reserved += octets;
+        true
+    };
+    let part = Input { names: vec!["a".into()], declared: "".into(), is_body: false, octets: input.to_vec().into() };
+    let unpacked = unpack::unpack([part], &limits, &mut reserve).expect("nobody refused memory");
+    assert!(reserved <= limits.size && unpacked.all().len() <= limits.files);
+    for file in unpacked.all() {
+        assert!(file.depth <= limits.depth && unpacked.path(file).len() == file.depth + 1);
+        assert!(file.sha256.is_some() || file.size == 0);
+    }
 }
 
 /// Where to cut: a seed out of the input, so that the fuzzer moves the cuts too. 0 cuts nowhere.

@@ -57,3 +57,8 @@ fn proxy() {
 fn readings() {
     replay("readings", targets::readings);
 }
+
+#[test]
+fn unpack() {
+    replay("unpack", targets::unpack);
+}

@@ -9,6 +9,8 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+mod attachments;
+mod auth;
 mod clamd;
 mod exec;
 mod headers;
@@ -56,7 +58,18 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[clamd::KIND, exec::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, rspamd::KIND, spamd::KIND];
+pub static KINDS: &[Kind] = &[
+    attachments::KIND,
+    auth::KIND,
+    clamd::KIND,
+    exec::KIND,
+    headers::KIND,
+    limits::KIND,
+    milter::KIND,
+    mime::KIND,
+    rspamd::KIND,
+    spamd::KIND,
+];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[

@@ -9,15 +9,18 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod attachments;
 mod bounded;
 mod clamd;
 mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod milters;
 mod mime;
 mod partners;
 mod programs;
+mod rspamd;
 mod running;
 mod slow_clients;
 mod smuggling;
