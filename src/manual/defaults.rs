@@ -27,3 +27,5 @@
 //! | `auth.ambiguous` | reject | what people write has one author: refusals are rarer than one in a thousand | Gmail refuses several From fields |
 //! | `auth.spf_fail`, `dmarc` | report | what forwarding breaks is for the administrator to weigh, with rules | opendmarc, Rspamd: report |
 //! | `auth.temperror` | accept | broken zones are many, and defer mail for days | opendmarc: accept |
+//! | `spamd`'s `max_size` | 50 MiB | as much as the gate takes; SpamAssassin 4 looks at the beginning of large parts only | spamc 500 kB, MailScanner 200 kB, then unseen |
+//! | `exec`'s `processes`, `memory`, `cpu` | 8, 1 GiB, 1 min | a program that runs wild is stopped before the machine is | Postfix `pipe`: 20 processes, no other bound |
