@@ -46,6 +46,7 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "hyper", within: &["stages/remote/http.rs", "stages/rspamd/answer.rs"], otherwise: "HTTP is spoken in one place" },
     Only {
         word: "sevenz_rust2",
         within: &["unpack/"],
@@ -58,10 +59,11 @@ const ONLY: &[Only] = &[
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",
-        within: &["gate/tls", "upstream/", "cli/certs", "cli/try_it/client.rs"],
+        within: &["gate/tls", "upstream/", "dns/", "cli/certs", "cli/try_it/client.rs"],
         otherwise: "a second place that builds TLS configurations has other versions and ciphers",
     },
     Only { word: "tokio_rustls", within: &["gate/tls", "upstream/", "cli/try_it/client.rs"], otherwise: "as with rustls" },
+    Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has another cache, and other time-outs" },
     Only { word: "rcgen", within: &["cli/"], otherwise: "the service makes no certificates" },
     Only { word: "clap", within: &["cli/"], otherwise: "the command line is one layer" },
     Only { word: "axum", within: &["telemetry/"], otherwise: "HTTP is served in one place" },

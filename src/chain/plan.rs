@@ -92,6 +92,9 @@ impl OnError {
 }
 
 impl Configured {
+    /// How long a call may take where nothing is configured.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+
     /// With the defaults of everything that every stage has.
     #[must_use]
     pub fn new(name: impl Into<Box<str>>, kind: &'static str, stage: Box<dyn Stage>) -> Self {
@@ -99,7 +102,7 @@ impl Configured {
             name: name.into(),
             kind,
             stage,
-            timeout: Duration::from_secs(10),
+            timeout: Self::TIMEOUT,
             on_error: OnError::default(),
             mode: Mode::default(),
             listeners: Vec::new(),

@@ -65,20 +65,30 @@ pub fn field_name(text: &str) -> Result<&str, String> {
     if is_field_name(text.as_bytes()) { Ok(text) } else { Err(format!("`{text}` is no name of a header field")) }
 }
 
+impl NewField {
+    /// Reads `Name: value`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (before, value) = text.split_once(':').ok_or_else(|| format!("`{text}` is no header field: write \"Name: value\""))?;
+        let (name, value) = (field_name(before)?, value.trim());
+        if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
+            return Err(format!(
+                "the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047"
+            ));
+        }
+        if name.len() + value.len() + 2 > LONGEST_LINE {
+            return Err(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets"));
+        }
+        Ok(Self { name: name.into(), value: value.into() })
+    }
+}
+
 impl Setting for NewField {
     const EXPECTED: &'static str = "a header field, \"Name: value\"";
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        let text = value.as_str().ok_or(None)?;
-        let (before, value) = text.split_once(':').ok_or_else(|| Some(format!("`{text}` is no header field: write \"Name: value\"")))?;
-        let (name, value) = (field_name(before)?, value.trim());
-        if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
-            let text = format!("the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047");
-            return Err(Some(text));
-        }
-        if name.len() + value.len() + 2 > LONGEST_LINE {
-            return Err(Some(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets")));
-        }
-        Ok(Self { name: name.into(), value: value.into() })
+        Self::parse(value.as_str().ok_or(None)?).map_err(Some)
     }
 }
 

@@ -10,12 +10,16 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 mod attachments;
+mod auth;
 mod clamd;
+mod exec;
 mod headers;
 mod limits;
 mod milter;
 mod mime;
 mod remote;
+mod rspamd;
+mod spamd;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -54,7 +58,18 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[attachments::KIND, clamd::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND];
+pub static KINDS: &[Kind] = &[
+    attachments::KIND,
+    auth::KIND,
+    clamd::KIND,
+    exec::KIND,
+    headers::KIND,
+    limits::KIND,
+    milter::KIND,
+    mime::KIND,
+    rspamd::KIND,
+    spamd::KIND,
+];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[

@@ -16,11 +16,15 @@ mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod milters;
 mod mime;
 mod partners;
+mod programs;
+mod rspamd;
 mod running;
 mod slow_clients;
 mod smuggling;
+mod spamassassin;
 mod submission;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! A payload in mail that programs read in different ways is seen, whichever of them would open it.
 
-use crate::support::{Client, Gate, Mta, Setup, client};
+use crate::support::{Client, Gate, Mta, Setup, client, partners::clamd::Clamd};
 use octroi::message::readings::Anomaly;
 
 #[path = "../../src/message/readings/shapes.rs"]
@@ -46,6 +46,30 @@ fn by_default_what_no_honest_program_writes_is_refused_and_the_rest_reported() {
     }
     assert!(refused >= 10, "{refused}");
     assert_eq!(mta.kept().len(), shapes::all().len() - refused);
+}
+
+/// What ClamAV finds by itself depends on its release; with all readings it finds everything.
+#[test]
+fn clamav_finds_the_payload_in_every_shape_when_it_is_given_all_readings() {
+    let hex: String = shapes::eicar().bytes().map(|octet| format!("{octet:02x}")).collect();
+    // At the start of a file: where it stands in the middle of something, no program would run it.
+    let Some(clamd) = Clamd::with(&format!("Octroi.Test.File:0:0:{hex}\n"), "") else { return };
+    let mta = Mta::start();
+    let stage = |readings| {
+        format!("[limits]\nerrors = 100000\n\n[[stage]]\ntype = \"clamd\"\naddress = \"inet:{}\"\nreadings = {readings}\n", clamd.address())
+    };
+    let found = |readings: bool| -> Vec<&'static str> {
+        let gate = Setup::before(mta.address()).mx().and(&stage(readings)).start();
+        let mut session = Client::greeted(gate.mx());
+        let mut deliver = |message: &[u8]| session.deliver("a@example.net", &["b@example.org"], message).code;
+        assert_eq!(deliver(&client::message("honest")), 250);
+        shapes::all().into_iter().filter(|shape| deliver(&shape.message) == 550).map(|shape| shape.name).collect()
+    };
+    let all: Vec<_> = shapes::all().into_iter().map(|shape| shape.name).collect();
+    let alone = found(false);
+    eprintln!("ClamAV alone finds {} of {}", alone.len(), all.len());
+    assert!(alone.len() < all.len(), "nothing is hidden from it: these shapes show nothing");
+    assert_eq!(found(true), all);
 }
 
 #[test]

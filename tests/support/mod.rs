@@ -4,6 +4,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod dns;
 pub mod exim;
 pub mod gate;
 pub mod mta;

@@ -108,7 +108,7 @@ impl Anomaly {
             Self::FieldName => ("field_name", true, "blanks or control characters inside the name of a Content-* field"),
             Self::TypeConflict => ("type_conflict", true, "several Content-Type fields that cut the message differently"),
             Self::TypeRepeated => ("type_repeated", false, "several Content-Type fields that differ, none of them a container"),
-            Self::TypeMalformed => ("type_malformed", false, "a Content-Type without type and subtype"),
+            Self::TypeMalformed => ("type_malformed", false, "a Content-Type without type and subtype, or with comments in them"),
             Self::EncodingConflict => ("encoding_conflict", true, "several Content-Transfer-Encoding fields that decode differently"),
             Self::EncodingMalformed => ("encoding_malformed", true, "base64 or quoted-printable among comments, quotes or other words"),
             Self::EncodingUnknown => {
@@ -120,9 +120,11 @@ impl Anomaly {
             Self::EncodedMessage => ("encoded_message", false, "a nested message that is transfer-encoded (RFC 2046 §5.2.1)"),
             Self::BoundaryConflict => ("boundary_conflict", true, "several boundary parameters that differ"),
             Self::BoundaryExtended => ("boundary_extended", true, "a boundary in the form of RFC 2231, which few programs understand"),
-            Self::BoundaryMalformed => {
-                ("boundary_malformed", false, "a boundary that is empty or too long, or with characters it may not have")
-            }
+            Self::BoundaryMalformed => (
+                "boundary_malformed",
+                false,
+                "a boundary that is empty or too long, has characters it may not have, or comments or text beside it",
+            ),
             Self::BoundaryMissing => ("boundary_missing", true, "a multipart without a boundary parameter"),
             Self::BoundaryUnused => ("boundary_unused", false, "a multipart in which its boundary does not occur"),
             Self::BoundaryPrefix => ("boundary_prefix", false, "lines that begin with the boundary and go on; some take them for it"),

@@ -109,6 +109,10 @@ impl Facts {
             |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&octet));
         let well_formed = kind.split_once('/').is_some_and(|(main, sub)| is_token(main) && is_token(sub));
         let mut kinds = vec![kind.to_owned()];
+        let written = field.value.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+        if well_formed && !written.eq_ignore_ascii_case(&main) {
+            notes.push((Anomaly::TypeMalformed, field.at));
+        }
         if !well_formed {
             notes.push((Anomaly::TypeMalformed, field.at));
             // Whoever looks for a word finds it anywhere; who does not takes it for text (RFC 2045 §5.2).
@@ -144,7 +148,7 @@ impl Facts {
         }
         if values.is_empty() {
             notes.push((Anomaly::BoundaryMissing, at));
-        } else if !of(Form::Plain).next().is_some_and(|value| is_boundary(&value.octets)) {
+        } else if of(Form::Crude).count() > 0 || !of(Form::Plain).next().is_some_and(|value| is_boundary(&value.octets)) {
             notes.push((Anomaly::BoundaryMalformed, at));
         }
         for value in values {
@@ -298,6 +302,10 @@ mod tests {
         let (facts, notes) = read("Content-Type: multipart mixed");
         assert!(facts.is_multipart());
         assert_eq!(notes, [Anomaly::TypeMalformed, Anomaly::BoundaryMissing]);
+        for comment in ["multipart/mixed; boundary=(c)abc", "multipart/mixed; boundary=\"abc\"d", "multipart/mixed; boundary=abc d"] {
+            assert_eq!(read(&format!("Content-Type: {comment}")).1, [Anomaly::BoundaryMalformed], "{comment}");
+        }
+        assert_eq!(read("Content-Type: text/(c)html").1, [Anomaly::TypeMalformed]);
         let (facts, notes) = read("Content-Type: multipart/mixed; boundary=\"abc \"");
         assert_eq!((facts.boundaries.len(), notes), (2, vec![Anomaly::BoundaryMalformed]));
     }
