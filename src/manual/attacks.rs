@@ -106,3 +106,20 @@
 //! * Signatures, their fields, ARC sets, SPF's look-ups and the time for all of them are bounded.
 //! * An ARC chain is believed only as far as everybody in it since is trusted by name.
 //! * Tests: `src/stages/auth/tests`, and `tests/promises/auth.rs` with signatures of another program.
+//! ## Archives that are bombs, and archives that two programs read differently
+//! 42.zip and its nested kin, Fifield's overlapping files (2019), members of gzip without end
+//! (CWE-409); directories that do not agree with what is in the archive, two archives in one file,
+//! a picture that is an archive as well.
+//! * Whatever comes out of an archive goes through one account ([`unpack`](crate::unpack)): octets
+//!   held, the windows of decoders included, files, depth, the ratio of out to in, time of a
+//!   processor. What meets a bound is told ([`Unpacked::exceeded`](crate::unpack::Unpacked)), and the
+//!   stage `attachments` holds or refuses it; it is never passed as clean.
+//! * No size that an archive states is believed: nothing is allocated by it, and a decoder runs to
+//!   its own end.
+//! * Of a zip all directories are read, the last first, and then every local header that none of
+//!   them covers; a file has every name that one of its headers gives it, and entries that mean the
+//!   same octets are unpacked once.
+//! * A reader of archives that panics costs the one archive its contents, and is reported as
+//!   `unreadable`.
+//! * Tests: `src/unpack/tests/bombs.rs` makes a bomb of every kind and counts what was asked of the
+//!   memory; `tests/promises/attachments.rs` sends one to the real binary; the fuzz target `unpack`.

@@ -19,6 +19,11 @@
 //! | `timeouts.upstream_final` | 10 min | RFC 5321 §4.5.3.2.6 | the same |
 //! | `timeouts.message` | 2 min | well below the ten minutes a client waits, so that it has its answer | Rspamd 8 s, then passed unscanned |
 //! | `timeouts.hold` | 5 s | a body that takes longer would hold a process of the MTA | Postfix: as long as the client likes |
+//! | `unpack.size` | 60 MiB | with the message itself, a bomb takes less than 64 MiB; an attachment of 36 MiB, the most that 50 MiB of mail can hold, fits | ClamAV 400 MB |
+//! | `unpack.files` | 2000 | presentations have some hundreds | ClamAV 10000, Amavis 3000 |
+//! | `unpack.depth` | 10 | mail, archive, document, object and archive again are six | ClamAV 17, Amavis 14 |
+//! | `unpack.ratio` | 250 | a spreadsheet has 50, deflate can do 1032 | Amavis 500 |
+//! | `unpack.time` | 1 s | of a processor, so that load changes no verdict | ClamAV 2 min |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
