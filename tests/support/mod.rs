@@ -4,6 +4,7 @@
 
 pub mod certs;
 pub mod client;
+#[allow(dead_code, reason = "tests of the library need the rest")]
 pub mod dns;
 pub mod exim;
 pub mod gate;
@@ -11,6 +12,7 @@ pub mod mta;
 pub mod partners;
 pub mod places;
 pub mod postfix;
+pub mod signer;
 pub mod wait;
 pub mod wire;
 

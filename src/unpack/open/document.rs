@@ -1,6 +1,10 @@
 //! Documents: what makes a zip an OOXML or OpenDocument file, what they fetch, and PDF.
 use super::stream::DEFLATE_WINDOW;
-use crate::unpack::{Flag, Kind, account::Stop, walk::Walk};
+use crate::unpack::{
+    Flag, Flags, Kind,
+    account::Stop,
+    walk::{Found, Walk},
+};
 use bytes::Bytes;
 use memchr::memmem;
 use std::io::Cursor;
@@ -83,10 +87,10 @@ impl Names {
 /// something when it opens the document; links that a person has to follow do not.
 pub(super) fn is_remote(relationships: &[u8]) -> bool {
     const FETCHED: [&str; 6] = ["/attachedtemplate", "/oleobject", "/frame", "/subdocument", "/externallinkpath", "/worddocument"];
-    // UTF-16 is allowed; all that is looked for is ASCII.
-    let text: Vec<u8> = relationships.iter().filter(|octet| **octet != 0).map(u8::to_ascii_lowercase).collect();
-    text.split(|octet| *octet == b'<').any(|tag| {
-        let says = |word: &str| memmem::find(tag, word.as_bytes()).is_some();
+    relationships.split(|octet| *octet == b'<').any(|tag| {
+        // UTF-16 is allowed; all that is looked for is ASCII.
+        let tag: Vec<u8> = tag.iter().filter(|octet| **octet != 0).map(u8::to_ascii_lowercase).collect();
+        let says = |word: &str| memmem::find(&tag, word.as_bytes()).is_some();
         let elsewhere = ["http:", "https:", "ftp:", "mhtml:", "\\\\", "file://", "//"];
         says("\"external\"") | says("'external'")
             && FETCHED.iter().any(|kind| says(&format!("{kind}\"")) || says(&format!("{kind}'")))
@@ -108,8 +112,8 @@ pub(super) fn pdf(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), 
         // The stream's dictionary ends right before it; it is short.
         let before = octets.get(word.saturating_sub(1024)..word).unwrap_or_default();
         let dictionary = memmem::rfind(before, b" obj").and_then(|at| before.get(at..)).unwrap_or(before);
-        let names = normal_names(dictionary);
-        let says = |name: &str| names.iter().any(|other| other == name);
+        let dictionary = normal_names(dictionary);
+        let says = |name: &str| dictionary.iter().any(|other| other == name);
         let (objects, embedded) = (says("ObjStm"), says("EmbeddedFile"));
         if !objects && !embedded {
             continue;
@@ -122,11 +126,14 @@ pub(super) fn pdf(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), 
         let start =
             from + octets.get(from..).map_or(0, |rest| rest.iter().take(2).take_while(|octet| matches!(octet, b'\r' | b'\n')).count());
         let end = octets.get(start..).and_then(|rest| memmem::find(rest, b"endstream")).map_or(octets.len(), |len| start + len);
-        let data = octets.slice(start.min(end)..end);
+        // A file has a name, which stands elsewhere; a part of the document has none.
+        let names = if embedded { vec!["embedded".to_owned()] } else { vec![] };
         let child = if says("FlateDecode") || says("Fl") {
-            walk.stream(at, vec![], flate2::bufread::ZlibDecoder::new(Cursor::new(data)), DEFLATE_WINDOW)?
+            // To wherever it ends itself: `endstream` may stand in it by chance.
+            let data = octets.slice(start.min(octets.len())..);
+            walk.stream(at, names, flate2::bufread::ZlibDecoder::new(Cursor::new(data)), DEFLATE_WINDOW)?
         } else {
-            walk.found(at, crate::unpack::walk::Found { names: vec![], octets: data, flags: Default::default() })?
+            walk.found(at, Found { names, octets: octets.slice(start.min(end)..end), flags: Flags::default() })?
         };
         if embedded {
             walk.flag(at, Flag::PdfEmbeddedFile);
@@ -155,6 +162,9 @@ fn normal_names(octets: &[u8]) -> Vec<String> {
     const KNOWN: [&str; 9] = ["JavaScript", "JS", "Launch", "EmbeddedFile", "EmbeddedFiles", "Encrypt", "ObjStm", "FlateDecode", "Fl"];
     let mut names: Vec<String> = Vec::new();
     for slash in memchr::memchr_iter(b'/', octets) {
+        if !matches!(octets.get(slash + 1), Some(b'J' | b'L' | b'E' | b'O' | b'F' | b'#')) {
+            continue;
+        }
         let mut name = String::new();
         let mut rest = octets.get(slash + 1..).unwrap_or_default().iter();
         while name.len() <= "EmbeddedFiles".len()

@@ -133,7 +133,8 @@ fn header_len(octets: &[u8]) -> Option<u64> {
         return None;
     }
     for _ in 1..outputs {
-        (numbers.number()?, numbers.number()?);
+        numbers.number()?;
+        numbers.number()?;
     }
     let packed = inputs.checked_sub(outputs - 1)?;
     for _ in 0..if packed > 1 { packed } else { 0 } {

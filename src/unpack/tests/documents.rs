@@ -140,7 +140,7 @@ fn pdf_tells_what_it_would_do() {
     assert_eq!(flags(&look("a.pdf", objects)), ["pdf-launch"]);
     let packed = make::zlib(&make::program());
     let file = [b"%PDF-1.5\n1 0 obj<</Type/EmbeddedFile/Filter[/FlateDecode]>>stream\n", &packed[..], b"\nendstream endobj"].concat();
-    assert_eq!(tree(&look("a.pdf", file)), ["a.pdf pdf pdf-embedded-file", "a.pdf > pe pe"]);
+    assert_eq!(tree(&look("a.pdf", file)), ["a.pdf pdf pdf-embedded-file", "a.pdf > embedded pe"]);
 }
 
 #[test]

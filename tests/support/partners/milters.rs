@@ -74,13 +74,15 @@ impl Milter {
     pub fn opendmarc() -> Option<Self> {
         let program = find("opendmarc")?;
         let (dir, place) = (directory(), places::free());
+        let at = dir.path().display();
         let lines = format!(
             "Socket inet:{}@{}\nSyslog false\nAuthservID verifier.example\nTrustedAuthservIDs verifier.example\nRejectFailures false\n\
-             PidFile {}/pid\nIgnoreAuthenticatedClients false\nSPFIgnoreResults true\n",
+             PidFile {at}/pid\nIgnoreHosts {at}/ignored\nSPFIgnoreResults true\n",
             place.port(),
             place.ip(),
-            dir.path().display()
         );
+        // By default it does not look at what comes from this host.
+        fs::write(dir.path().join("ignored"), "192.0.2.1\n").unwrap();
         fs::write(dir.path().join("conf"), lines).unwrap();
         let mut command = Command::new(program);
         command.arg("-f").arg("-c").arg(dir.path().join("conf"));
@@ -91,15 +93,14 @@ impl Milter {
     pub fn clamav(clamd: &Clamd) -> Option<Self> {
         let program = find("clamav-milter")?;
         let (dir, place) = (directory(), places::free());
+        let at = dir.path().display();
         let lines = format!(
             "MilterSocket inet:{}@{}\nClamdSocket unix:{}\nForeground yes\nOnInfected Reject\nOnFail Defer\nAddHeader Replace\n\
-             LogFile {}/log\nTemporaryDirectory {0}\nUser root\n",
+             LogFile {at}/log\nTemporaryDirectory {at}\nUser root\n",
             place.port(),
             place.ip(),
             clamd.socket(),
-            dir.path().display()
-        )
-        .replace("{0}", dir.path().to_str().unwrap());
+        );
         fs::write(dir.path().join("conf"), lines).unwrap();
         let mut command = Command::new(program);
         command.arg("-c").arg(dir.path().join("conf"));
