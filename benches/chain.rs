@@ -6,7 +6,7 @@ use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use octroi::{
     chain::{Chain, Configured, Inspection, Inspections, Question, Stage, StageError, Wants},
-    message::{Client, Content, Envelope, HeaderBlock, HeaderEnd, Message, Spool, budget::Budget, spool::Settings},
+    message::{Client, Content, Envelope, HeaderBlock, HeaderEnd, Message, Spool, budget::Budget, readings, spool::Settings},
     smtp::{Address, Mail, Recipient, ReversePath},
     value::Id,
 };
@@ -105,4 +105,25 @@ fn message_in_memory(bencher: Bencher<'_, '_>, size: usize) {
             (headers, spool.finish().await.unwrap())
         })
     });
+}
+
+/// All readings of a message with a text of 4 KiB and an attachment that makes it 100 KiB, and of one
+/// without attachment.
+#[divan::bench(args = [4 << 10, 100 << 10])]
+fn readings(bencher: Bencher<'_, '_>, size: usize) {
+    let memory = Budget::new(1 << 30);
+    let text = "Dear all, please find below what was said on Tuesday, and who is to do it=\r\n".repeat(40);
+    let mut octets = "X-Header: some value of some length, as they are\r\n".repeat(20);
+    octets += "Content-Type: multipart/mixed; boundary=\"=_part\"\r\n\r\n--=_part\r\nContent-Type: text/plain\r\n";
+    octets += &format!("Content-Transfer-Encoding: quoted-printable\r\n\r\n{text}\r\n");
+    if size > octets.len() + 1000 {
+        octets +=
+            "--=_part\r\nContent-Type: application/pdf; name=minutes.pdf\r\nContent-Disposition: attachment; filename=minutes.pdf\r\n";
+        octets += "Content-Transfer-Encoding: base64\r\n\r\n";
+        let line = "JVBERi0xLjcKJeLjz9MKNCAwIG9iago8PC9GaWx0ZXIvRmxhdGVEZWNvZGUvTGVuZ3RoIDQxNz4+\r\n";
+        octets += &line.repeat((size - octets.len()) / line.len());
+    }
+    octets += "--=_part--\r\n";
+    let octets = Bytes::from(octets);
+    bencher.counter(BytesCount::new(octets.len())).bench_local(|| readings::of(octets.clone(), &memory).unwrap());
 }

@@ -95,7 +95,7 @@ fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
     let (mail, recipient) = (Mail::new(ReversePath(Some(address("alice@example.org")))), Recipient::new(address("bob@example.com")));
     let (upstream, reply): (Arc<str>, _) = ("default".into(), Reply::new(250, "2.0.0 Ok: queued as 4cGZ2R3Y4Vz9sQ"));
     bencher.bench_local(|| {
-        let mut entry = session.begin(&mail, now);
+        let mut entry = session.begin(octroi::value::Id::generate(), &mail, now);
         entry.recipient(&recipient);
         entry.receiving();
         entry.headers(Some("<20261125022222.12345@mail.example.org>".into()), Some("lunch".into()));

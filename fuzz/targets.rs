@@ -2,9 +2,11 @@
 //! the same with every file of the corpora, so that what a fuzzer found once stays found.
 
 use bytes::BytesMut;
+use octroi::message::{MimeError, budget::Budget, readings};
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
 use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
+use octroi::unpack::{self, Input, Limits};
 
 mod dialogue;
 #[path = "../src/smtp/data/reference.rs"]
@@ -154,6 +156,41 @@ pub fn proxy(input: &[u8]) {
     if let Ok(Some(header)) = octroi::gate::proxy::parse(input) {
         assert!(header.length <= input.len());
         (0..header.length).for_each(|cut| assert_eq!(octroi::gate::proxy::parse(&input[..cut]), Ok(None), "cut at {cut}"));
+    }
+}
+
+/// Readings: of whatever octets there is one, or a word why not; none is longer than what it was made
+/// of allows, and no memory stays counted.
+pub fn readings(input: &[u8]) {
+    let memory = Budget::new(64 << 20);
+    match readings::of(input.to_vec(), &memory) {
+        Ok(readings) => {
+            assert!(!readings.all().is_empty());
+            // A line of uuencode says how many octets it has, at most 63, and may leave out those that are zero.
+            assert!(readings.all().iter().all(|reading| reading.octets.len() <= 32 * input.len() + 64));
+            assert!(readings.anomalies().iter().all(|found| found.at <= input.len() as u64));
+        }
+        Err(MimeError::TooComplex(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+    assert_eq!(memory.used(), 0);
+}
+
+/// Any octets are looked into within the limits, and what the archives' readers panic at stays with
+/// the one archive.
+pub fn unpack(input: &[u8]) {
+    let limits = Limits { size: 4 << 20, files: 100, depth: 5, ..Limits::default() };
+    let mut reserved = 0;
+    let mut reserve = |octets: u64| {
+        reserved += octets;
+        true
+    };
+    let part = Input { names: vec!["a".into()], declared: "".into(), is_body: false, octets: input.to_vec().into() };
+    let unpacked = unpack::unpack([part], &limits, &mut reserve).expect("nobody refused memory");
+    assert!(reserved <= limits.size && unpacked.all().len() <= limits.files);
+    for file in unpacked.all() {
+        assert!(file.depth <= limits.depth && unpacked.path(file).len() == file.depth + 1);
+        assert!(file.sha256.is_some() || file.size == 0);
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`smtp`] | the protocol without I/O: paths, commands, replies, data, server and client |
 //! | [`dns`] | one caching resolver |
 //! | [`telemetry`] | metrics, log |
+//! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
 //! | [`message`] | envelope, header block, spool, budget, MIME view, edits |
 //! | [`chain`] | the contract of a stage, verdicts, findings, the plan, the runner |
 //! | [`stages`] | the table of kinds, and a file per stage |
@@ -39,5 +40,6 @@ pub mod message;
 pub mod smtp;
 pub mod stages;
 pub mod telemetry;
+pub mod unpack;
 pub mod upstream;
 pub mod value;

@@ -52,3 +52,13 @@ fn server() {
 fn proxy() {
     replay("proxy", targets::proxy);
 }
+
+#[test]
+fn readings() {
+    replay("readings", targets::readings);
+}
+
+#[test]
+fn unpack() {
+    replay("unpack", targets::unpack);
+}

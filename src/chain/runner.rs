@@ -185,8 +185,8 @@ impl Inspections {
     /// Whether any stage still wants body chunks.
     #[must_use]
     pub fn wants_body(&self) -> bool {
-        self.open && self.hasher.is_some()
-            || self.open && self.watches.get(self.segment(0)).unwrap_or_default().iter().any(Watch::wants_body)
+        let first = || self.watches.get(self.segment(0)).unwrap_or_default();
+        self.open && (self.hasher.is_some() || first().iter().any(Watch::wants_body))
     }
 
     /// A piece of the body (of what follows the empty line after the header section) to every

@@ -57,6 +57,11 @@ pub trait Stage: Send + Sync {
     fn is_remote(&self) -> bool {
         false
     }
+    /// It applies the configured time-out itself, to every single answer of whoever it asks, because
+    /// that one can ask for more time; a call may take ten times as long then.
+    fn keeps_time(&self) -> bool {
+        false
+    }
     /// What it reports depends on the message's octets alone, not on client or envelope: identical
     /// messages under way may share one answer.
     fn reads_content_only(&self) -> bool {

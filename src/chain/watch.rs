@@ -450,7 +450,10 @@ fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
 }
 
 fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
-    configured.breaker.failed(&configured.name);
+    // A message that is too large says nothing of whether the stage works.
+    if !matches!(error, StageError::TooLarge(_)) {
+        configured.breaker.failed(&configured.name);
+    }
     tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
     match error {
         StageError::Late => Incomplete::Late,
@@ -481,7 +484,8 @@ async fn call<T>(
         Poll::Ready(said) => Ok(said),
         Poll::Pending => {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
-            timeout(configured.timeout.min(left), call).await
+            let own = if configured.stage.keeps_time() { configured.timeout * 10 } else { configured.timeout };
+            timeout(own.min(left), call).await
         }
     };
     *took += started.elapsed();

@@ -16,6 +16,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    time::Duration,
 };
 use toml::de::DeTable;
 
@@ -72,7 +73,7 @@ impl Config {
         let (upstreams, routes) = upstream::settings::read(root);
         let dns = dns::Resolver::new(&dns::Settings::read(&mut root.section("dns")));
         let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
-        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners };
+        let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners, timeout: Duration::from_secs(10) };
         let configured = stages::read(root, &surroundings);
         let of = |kind: &stages::Kind| configured.iter().any(|stage| stage.kind == kind.name);
         let (present, absent): (Vec<_>, Vec<_>) = stages::KINDS.iter().partition(|kind| of(kind));

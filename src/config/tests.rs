@@ -130,5 +130,6 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!(written.limits, left_out.limits);
     assert_eq!(written.smtp, left_out.smtp);
     assert_eq!(written.timeouts, left_out.timeouts);
+    assert_eq!(written.unpack, left_out.unpack);
     assert_eq!(written.state_dir, left_out.state_dir);
 }

@@ -292,7 +292,7 @@ impl Session {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no message came"));
         };
         let envelope = Arc::new(Envelope { mail: *mailing.mail, recipients: std::mem::take(&mut mailing.recipients) });
-        let mut message = Message::new(envelope, block, content);
+        let mut message = Message::new(envelope, block, content).with_unpack_limits(Arc::clone(&generation.settings.unpack));
         if !forged.is_empty() {
             message = message.edited(&forged);
         }

@@ -9,6 +9,7 @@ pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
 use super::tls::{self, Certificate, TlsError, read_roots};
 use crate::smtp::{Domain, data::BareNewline};
+use crate::unpack;
 use crate::upstream;
 use crate::value::{
     ByteSize,
@@ -35,6 +36,8 @@ pub struct Settings {
     pub limits: Limits,
     pub smtp: Smtp,
     pub timeouts: Timeouts,
+    /// `[unpack]`.
+    pub unpack: Arc<unpack::Limits>,
 }
 
 /// `[tls]`.
@@ -130,7 +133,8 @@ impl Settings {
         let limits = Limits::read(&mut root.section("limits"));
         let smtp = Smtp::read(&mut root.section("smtp"));
         let timeouts = Timeouts::read(&mut root.section("timeouts"));
-        Self { hostname, state_dir, workers, tls, listeners, limits, smtp, timeouts }
+        let unpack = unpack::Limits::read(&mut root.section("unpack")).into();
+        Self { hostname, state_dir, workers, tls, listeners, limits, smtp, timeouts, unpack }
     }
 }
 

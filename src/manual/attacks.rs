@@ -46,6 +46,28 @@
 //! nothing to lose; `tests/promises/custody.rs` kills octroi and the MTA in the middle of ten
 //! thousand messages and counts.
 //!
+//! ## Mail that two programs read differently
+//!
+//! CVE-2024-28054 (Amavis took the last of two boundaries, mail programs take the first), and the
+//! hundreds of shapes that "Inbox Invasion" (CCS 2024) and Steffen Ullrich's collections list: two
+//! transfer encodings, padding inside base64, boundaries in the form of RFC 2231, parts after the
+//! end, a header section that ends where only some see it. The scanner decodes one thing, the
+//! recipient opens another.
+//!
+//! * No reading is chosen. [`message::readings`](crate::message::readings) follows every way that
+//!   programs are known to go, and all stages that look into messages are given all of them.
+//! * What programs could differ in is an [`Anomaly`](crate::message::Anomaly); the stage `mime`
+//!   reports it, and refuses what no honest program writes.
+//! * Following every way is bounded in levels, parts, readings, memory and effort; a message beyond
+//!   is `too_complex`, which is an anomaly too.
+//! * File names are all kept: `filename` and `filename*`, pieces (CVE-2024-39929), encoded words,
+//!   what stands before a NUL, what a file system makes of it.
+//! * What is whole only at the reader's (`message/partial`) cannot be inspected by anybody, and is
+//!   refused; TNEF, BinHex and external bodies are named.
+//! * Tests: the shapes of `src/message/readings/shapes.rs`, each with the same payload, are read by
+//!   the unit tests and sent to the real binary by `tests/promises/mime.rs`; the fuzz target
+//!   `readings` looks for a panic or growth.
+//!
 //! ## Exhaustion
 //!
 //! * Slow clients: every read has a deadline that octets trickling in do not move, a body has a

@@ -72,6 +72,12 @@ impl Share {
     pub fn take(&mut self) -> Self {
         Self { budget: self.budget.clone(), octets: std::mem::take(&mut self.octets) }
     }
+    /// Gives `octets` of it back, or what is left.
+    pub fn give_back(&mut self, octets: u64) {
+        let octets = octets.min(self.octets);
+        self.budget.0.used.fetch_sub(octets, Ordering::Relaxed);
+        self.octets -= octets;
+    }
     /// Gives everything back.
     pub fn clear(&mut self) {
         self.budget.0.used.fetch_sub(self.octets, Ordering::Relaxed);
@@ -102,6 +108,11 @@ mod tests {
         assert_eq!(budget.used(), 10, "what was taken out of a share is not given back with it");
         drop(moved);
         assert_eq!(budget.used(), 3);
+        other.give_back(2);
+        assert_eq!((budget.used(), other.octets()), (1, 1));
+        other.give_back(2);
+        assert_eq!((budget.used(), other.octets()), (0, 0));
+        assert!(other.grow(4));
         other.clear();
         assert_eq!((budget.used(), other.octets()), (0, 0));
         assert!(!other.grow(u64::MAX), "a sum that cannot be counted is above every limit");

@@ -7,7 +7,7 @@
 //! past the last, and deletes where it has no value. As there, a value comes without the blank
 //! after the colon, and its lines are divided by a bare LF.
 use super::{Envelope, HeaderBlock, header::is_field_name};
-use crate::smtp::{Address, Recipient, ReversePath};
+use crate::smtp::{Address, Mail, Recipient};
 use crate::value::settings::Setting;
 use bytes::Bytes;
 use toml::de::DeValue;
@@ -40,7 +40,9 @@ pub enum Edit {
     },
     /// Everything after the header block.
     ReplaceBody(Bytes),
-    ReversePath(ReversePath),
+    /// The reverse-path, and what the sender asked about reports (`RET`, `ENVID`) where it says
+    /// anything of that.
+    Sender(Box<Mail>),
     AddRecipient(Recipient),
     DeleteRecipient(Address),
 }
@@ -63,20 +65,30 @@ pub fn field_name(text: &str) -> Result<&str, String> {
     if is_field_name(text.as_bytes()) { Ok(text) } else { Err(format!("`{text}` is no name of a header field")) }
 }
 
+impl NewField {
+    /// Reads `Name: value`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (before, value) = text.split_once(':').ok_or_else(|| format!("`{text}` is no header field: write \"Name: value\""))?;
+        let (name, value) = (field_name(before)?, value.trim());
+        if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
+            return Err(format!(
+                "the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047"
+            ));
+        }
+        if name.len() + value.len() + 2 > LONGEST_LINE {
+            return Err(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets"));
+        }
+        Ok(Self { name: name.into(), value: value.into() })
+    }
+}
+
 impl Setting for NewField {
     const EXPECTED: &'static str = "a header field, \"Name: value\"";
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        let text = value.as_str().ok_or(None)?;
-        let (before, value) = text.split_once(':').ok_or_else(|| Some(format!("`{text}` is no header field: write \"Name: value\"")))?;
-        let (name, value) = (field_name(before)?, value.trim());
-        if value.bytes().any(|octet| !matches!(octet, b' '..=b'~' | b'\t')) {
-            let text = format!("the value of `{name}` must be printable ASCII on one line; other text is written in the form of RFC 2047");
-            return Err(Some(text));
-        }
-        if name.len() + value.len() + 2 > LONGEST_LINE {
-            return Err(Some(format!("`{name}` is longer than a line may be, {LONGEST_LINE} octets")));
-        }
-        Ok(Self { name: name.into(), value: value.into() })
+        Self::parse(value.as_str().ok_or(None)?).map_err(Some)
     }
 }
 
@@ -91,8 +103,27 @@ impl Edit {
             | Self::InsertHeader { name, .. }
             | Self::ReplaceHeader { name, .. }
             | Self::DeleteHeader { name, .. } => Some(name),
-            Self::ReplaceBody(_) | Self::ReversePath(_) | Self::AddRecipient(_) | Self::DeleteRecipient(_) => None,
+            Self::ReplaceBody(_) | Self::Sender(_) | Self::AddRecipient(_) | Self::DeleteRecipient(_) => None,
         }
+    }
+
+    /// Everything after the header block, from somebody who may not know what the wire asks for:
+    /// every line end becomes CRLF and NUL is left out, so that no server behind can read two
+    /// messages in it.
+    #[must_use]
+    pub fn replace_body(octets: &[u8]) -> Self {
+        let mut body = Vec::with_capacity(octets.len() + 2);
+        let mut before = 0;
+        for &octet in octets {
+            match octet {
+                b'\n' if before == b'\r' => {}
+                b'\r' | b'\n' => body.extend_from_slice(b"\r\n"),
+                0 => {}
+                _ => body.push(octet),
+            }
+            before = octet;
+        }
+        Self::ReplaceBody(body.into())
     }
 
     /// Whether it can be applied: a header field needs a name of RFC 5322 §3.6.8 (printable ASCII,
@@ -119,7 +150,7 @@ impl Edits {
     /// Whether any of them is about the envelope.
     #[must_use]
     pub fn change_envelope(&self) -> bool {
-        self.0.iter().any(|edit| matches!(edit, Edit::ReversePath(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
+        self.0.iter().any(|edit| matches!(edit, Edit::Sender(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
     }
 
     /// The body to send instead of the original one.
@@ -134,7 +165,11 @@ impl Edits {
         let mut envelope = original.clone();
         for edit in &self.0 {
             match edit {
-                Edit::ReversePath(path) => envelope.mail.reverse_path = path.clone(),
+                Edit::Sender(mail) => {
+                    envelope.mail.reverse_path = mail.reverse_path.clone();
+                    envelope.mail.ret = mail.ret.or(envelope.mail.ret);
+                    envelope.mail.envid = mail.envid.clone().or_else(|| envelope.mail.envid.take());
+                }
                 Edit::AddRecipient(recipient) if envelope.recipients.iter().any(|r| same(&r.address, &recipient.address)) => {}
                 Edit::AddRecipient(recipient) => envelope.recipients.push(recipient.clone()),
                 Edit::DeleteRecipient(address) => envelope.recipients.retain(|recipient| !same(&recipient.address, address)),
@@ -247,7 +282,7 @@ fn write_field(name: &str, value: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::message::{HeaderEnd, budget::Budget};
-    use crate::smtp::Mail;
+    use crate::smtp::ReversePath;
     use proptest::prelude::*;
 
     const BLOCK: &str = "Received: a\r\n\tb\r\nSubject:hello\r\nno field\r\nReceived : c\r\n";
@@ -327,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_from_somebody_else_has_the_line_ends_of_the_wire() {
+        for (given, expected) in [
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            ("a\nb\n", "a\r\nb\r\n"),
+            ("a\n.\nMAIL\r.\r\0\n", "a\r\n.\r\nMAIL\r\n.\r\n\r\n"),
+            ("a\r\r\n\n", "a\r\n\r\n\r\n"),
+            ("", ""),
+        ] {
+            assert_eq!(Edit::replace_body(given.as_bytes()), Edit::ReplaceBody(expected.into()), "{given:?}");
+        }
+    }
+
+    #[test]
     fn a_field_put_behind_a_cut_off_line_is_not_part_of_it() {
         assert_eq!(apply("A: b", [add("X", "y")]), "A: b\r\nX: y\r\n");
     }
@@ -343,7 +391,7 @@ mod tests {
             Edit::DeleteRecipient(address("B@example.org")),
             Edit::AddRecipient(recipient("c@example.org")),
             Edit::AddRecipient(recipient("c@example.ORG")),
-            Edit::ReversePath(ReversePath(Some(address("s@example.org")))),
+            Edit::Sender(Mail::new(ReversePath(Some(address("s@example.org")))).into()),
             Edit::ReplaceBody("two".into()),
         ]);
         assert_eq!(edits.body_replacement().unwrap(), "two");

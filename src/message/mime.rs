@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 
 /// Messages up to this size (octets) are parsed in place: it takes less time than the way to
 /// another thread and back.
-const INLINE: usize = 64 << 10;
+pub(super) const INLINE: usize = 64 << 10;
 /// `Content-Type` fields a message may have in all its parts. Nested messages are freed one inside
 /// the other if the parser panics, and a thread's stack has to bear it.
 const MAX_TYPES: u64 = 5_000;
@@ -85,7 +85,7 @@ pub(super) async fn parse(content: &Content) -> Result<MimeView, MimeError> {
 }
 
 /// The content in one piece.
-async fn whole(content: &Content, share: &mut Share) -> Result<Bytes, MimeError> {
+pub(super) async fn whole(content: &Content, share: &mut Share) -> Result<Bytes, MimeError> {
     match content.in_memory() {
         Some([]) => return Ok(Bytes::new()),
         Some([all]) => return Ok(all.clone()),
@@ -118,7 +118,7 @@ fn guarded(octets: &[u8], memory: &Budget, mut share: Share) -> Result<MimeView,
 }
 
 /// The parser has panicked on malformed mail before; that costs the message its view, no more.
-fn caught<T>(parse: impl FnOnce() -> T) -> Result<T, MimeError> {
+pub(super) fn caught<T>(parse: impl FnOnce() -> T) -> Result<T, MimeError> {
     catch_unwind(AssertUnwindSafe(parse)).map_err(|panic| MimeError::Panicked(panic_text(&*panic)))
 }
 

@@ -6,22 +6,25 @@ pub mod budget;
 mod client;
 mod content;
 mod edit;
+mod files;
 mod header;
 mod header_end;
 mod mime;
-mod readings;
+pub mod readings;
 pub mod spool;
 
 pub use client::{Client, TlsFacts};
 pub use content::{Content, Reader};
 pub use edit::{Edit, Edits, NewField, field_name};
+pub use files::Files;
 pub use header::{Field, Fields, HeaderBlock};
 pub use header_end::{HeaderEnd, HeaderError};
 pub use mime::{MimeError, MimeView, Part};
-pub use readings::{Reading, Readings};
+pub use readings::{Anomaly, Reading, Readings};
 pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
+use crate::unpack;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -42,12 +45,21 @@ pub struct Message {
     pub content: Content,
     mime: Arc<OnceCell<Result<MimeView, MimeError>>>,
     readings: Arc<OnceCell<Result<Readings, MimeError>>>,
+    unpack: Arc<unpack::Limits>,
+    files: Arc<OnceCell<Result<Files, MimeError>>>,
 }
 
 impl Message {
     #[must_use]
     pub fn new(envelope: Arc<Envelope>, headers: HeaderBlock, content: Content) -> Self {
-        Self { envelope, headers, content, mime: Arc::default(), readings: Arc::default() }
+        Self { envelope, headers, content, mime: Arc::default(), readings: Arc::default(), unpack: Arc::default(), files: Arc::default() }
+    }
+
+    /// The same message, of which [`files`](Self::files) unpacks as much as `limits` let it.
+    #[must_use]
+    pub fn with_unpack_limits(mut self, limits: Arc<unpack::Limits>) -> Self {
+        self.unpack = limits;
+        self
     }
 
     /// The octet of the content that the body begins at: after the empty line that closes the
@@ -77,6 +89,7 @@ impl Message {
             edited.headers = HeaderBlock::new(headers);
             edited.mime = Arc::default();
             edited.readings = Arc::default();
+            edited.files = Arc::default();
         }
         edited
     }
@@ -96,8 +109,17 @@ impl Message {
     /// # Errors
     /// As [`mime`](Self::mime).
     pub async fn readings(&self) -> Result<&Readings, MimeError> {
-        let read = || async { readings::read(&self.content, self.mime().await?).await };
-        self.readings.get_or_init(read).await.as_ref().map_err(Clone::clone)
+        self.readings.get_or_init(|| readings::read(&self.content)).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// All files: every reading of every part, and what is inside of them. Unpacked once for all
+    /// stages, when the first one asks.
+    ///
+    /// # Errors
+    /// As [`mime`](Self::mime).
+    pub async fn files(&self) -> Result<&Files, MimeError> {
+        let find = || async { files::find(self.readings().await?, Arc::clone(&self.unpack), self.content.memory()).await };
+        self.files.get_or_init(find).await.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -140,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn an_envelope_edit_leaves_the_content_alone() {
         let original = message("A: b\r\n", "\r\nbody\r\n");
-        let edited = original.edited(&Edits(vec![Edit::ReversePath(ReversePath(None))]));
+        let edited = original.edited(&Edits(vec![Edit::Sender(Mail::new(ReversePath(None)).into())]));
         assert_eq!(edited.content.in_memory().unwrap()[0].as_ptr(), original.content.in_memory().unwrap()[0].as_ptr());
     }
 }

@@ -162,6 +162,43 @@ pub fn write_recipient(out: &mut BytesMut, recipient: &Recipient, server: &Capab
     out.extend_from_slice(b"\r\n");
 }
 
+/// The path and every parameter of MAIL as texts of their own, as milters get them.
+#[must_use]
+pub fn mail_arguments(mail: &Mail) -> Vec<String> {
+    let mut out = BytesMut::new();
+    write_mail(&mut out, mail, mail.size, &everything());
+    arguments(&out, "MAIL FROM:", &format!("<{}>", mail.reverse_path))
+}
+
+/// The path and every parameter of RCPT, in the same way.
+#[must_use]
+pub fn recipient_arguments(recipient: &Recipient) -> Vec<String> {
+    let mut out = BytesMut::new();
+    write_recipient(&mut out, recipient, &everything());
+    arguments(&out, "RCPT TO:", &format!("<{}>", recipient.address))
+}
+
+/// A path may have blanks in it, a parameter has none.
+fn arguments(line: &[u8], before: &str, path: &str) -> Vec<String> {
+    let rest = line.get(before.len() + path.len()..).unwrap_or_default();
+    let parameters = String::from_utf8_lossy(rest);
+    [path.to_owned()].into_iter().chain(parameters.split_ascii_whitespace().map(str::to_owned)).collect()
+}
+
+/// A server that knows every parameter.
+fn everything() -> Capabilities {
+    Capabilities {
+        size: Some(0),
+        eight_bit: true,
+        utf8: true,
+        binary: true,
+        dsn: true,
+        require_tls: true,
+        auth: vec!["PLAIN".into()],
+        ..Capabilities::default()
+    }
+}
+
 fn write_parameter(out: &mut BytesMut, name: &[u8], value: Option<&str>) {
     if let Some(value) = value {
         out.extend_from_slice(name);

@@ -87,7 +87,28 @@ impl Mail {
         }
     }
 }
+impl Mail {
+    /// Reads what could stand behind `MAIL FROM:`, of any extension; `None` where nothing like it
+    /// could.
+    #[must_use]
+    pub fn read(arguments: &str) -> Option<Self> {
+        Self::parse(arguments, &everything()).ok()
+    }
+}
+
+/// What a server would offer that has every extension.
+fn everything() -> Offer {
+    Offer { eight_bit: true, utf8: true, binary: true, dsn: true, require_tls: true, auth: vec!["PLAIN".into()], ..Offer::basic("".into()) }
+}
+
 impl Recipient {
+    /// Reads what could stand behind `RCPT TO:`, of any extension; `None` where nothing like it
+    /// could.
+    #[must_use]
+    pub fn read(arguments: &str) -> Option<Self> {
+        Self::parse(arguments, &everything(), true).ok()
+    }
+
     #[must_use]
     pub fn new(address: Address) -> Self {
         Self { address, notify: None, orcpt: None }

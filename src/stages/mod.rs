@@ -9,10 +9,17 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+mod attachments;
 mod auth;
+mod clamd;
+mod exec;
 mod headers;
 mod limits;
+mod milter;
+mod mime;
 mod remote;
+mod rspamd;
+mod spamd;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -36,6 +43,8 @@ pub struct Surroundings {
     pub dns: dns::Resolver,
     /// Names of the listeners there are.
     pub listeners: Vec<Box<str>>,
+    /// The time-out of the stage that is being read.
+    pub timeout: Duration,
 }
 
 /// A name of the public contract and what it means.
@@ -49,7 +58,18 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[auth::KIND, headers::KIND, limits::KIND];
+pub static KINDS: &[Kind] = &[
+    attachments::KIND,
+    auth::KIND,
+    clamd::KIND,
+    exec::KIND,
+    headers::KIND,
+    limits::KIND,
+    milter::KIND,
+    mime::KIND,
+    rspamd::KIND,
+    spamd::KIND,
+];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[
@@ -113,10 +133,11 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         section.forgive();
         return None;
     };
-    let stage = (kind.build)(section, surroundings)?;
+    let timeout = timeout.map_or(surroundings.timeout, |timeout| timeout.value);
+    let stage = (kind.build)(section, &Surroundings { timeout, ..surroundings.clone() })?;
     let name = name.map_or_else(|| kind.name.into(), |name| name.value);
     let mut configured = Configured::new(name, kind.name, stage);
-    configured.timeout = timeout.map_or(configured.timeout, |timeout| timeout.value);
+    configured.timeout = timeout;
     configured.poison_after = poison_after.unwrap_or(configured.poison_after);
     let breaker = Breaker::new(breaker);
     Some(Configured { on_error, mode, listeners, when: when.ok()?, breaker, ..configured })

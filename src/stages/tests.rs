@@ -17,7 +17,12 @@ pub(super) fn read(text: &str) -> (Vec<Configured>, Vec<(String, String)>) {
 }
 pub(crate) fn surroundings() -> Surroundings {
     let dns = dns::Resolver::new(&dns::Settings::default());
-    Surroundings { hostname: "gate.example".into(), dns, listeners: vec!["mx".into(), "submission".into()] }
+    Surroundings {
+        hostname: "gate.example".into(),
+        dns,
+        listeners: vec!["mx".into(), "submission".into()],
+        timeout: Duration::from_secs(10),
+    }
 }
 pub(super) fn client() -> Arc<Client> {
     let address = "192.0.2.1:1".parse().unwrap();

@@ -4,11 +4,13 @@
 
 mod duration;
 mod id;
+mod secret;
 pub mod settings;
 mod size;
 mod time;
 
 pub use duration::parse_duration;
 pub use id::Id;
+pub use secret::Secret;
 pub use size::ByteSize;
 pub use time::{rfc3339, rfc5322};

@@ -365,6 +365,17 @@ impl Setting for usize {
         u64::read(value)?.try_into().map_err(|_| None)
     }
 }
+impl Setting for f64 {
+    const EXPECTED: &'static str = "a number such as 5 or 6.5";
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let number: Self = match value {
+            DeValue::Integer(_) => u32::read(value)?.into(),
+            DeValue::Float(float) => float.as_str().parse().map_err(|_| None)?,
+            _ => return Err(None),
+        };
+        if number.is_finite() { Ok(number) } else { Err(None) }
+    }
+}
 impl Setting for Duration {
     const EXPECTED: &'static str = "a duration such as \"500ms\", \"10s\" or \"5m\"";
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {

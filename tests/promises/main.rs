@@ -9,16 +9,23 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod attachments;
 mod auth;
 mod bounded;
+mod clamd;
 mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod milters;
+mod mime;
 mod partners;
+mod programs;
+mod rspamd;
 mod running;
 mod slow_clients;
 mod smuggling;
+mod spamassassin;
 mod submission;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,11 @@
 //! Programs that the tests need and that somebody else wrote.
 
+pub mod clamd;
+pub mod milters;
+pub mod rspamd;
+pub mod scripted;
+pub mod spamd;
+
 use super::wait;
 use std::{
     ffi::OsStr,

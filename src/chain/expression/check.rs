@@ -25,7 +25,7 @@ enum Kind {
     Number,
     Real,
     Flag,
-    List(Box<Kind>),
+    List(Box<Self>),
     Map,
     /// Not known, or wrong already: nothing more is said of it.
     Any,

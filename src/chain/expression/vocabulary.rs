@@ -147,7 +147,7 @@ impl Facts<'_> {
 
     /// What stages left under this name: the last one, or all where there may be several.
     fn finding(&self, name: &str) -> Value {
-        let left = self.findings.iter().filter(|finding| finding.name == name).map(|finding| &finding.value);
+        let mut left = self.findings.iter().filter(|finding| finding.name == name).map(|finding| &finding.value);
         let value = |value: &finding::Value| match value {
             finding::Value::Text(text) => Value::from(&**text),
             finding::Value::Number(number) => Value::Int(*number),
@@ -158,7 +158,7 @@ impl Facts<'_> {
         if kind == Type::Texts {
             return Value::List(Arc::new(left.map(value).collect()));
         }
-        left.last().map(value).unwrap_or_else(|| match kind {
+        left.next_back().map(value).unwrap_or_else(|| match kind {
             Type::Text | Type::Texts => Value::from(""),
             Type::Number => Value::Int(0),
             Type::Real => Value::Float(0.0),

@@ -179,7 +179,8 @@ async fn identical_messages_under_way_share_one_answer() {
 
     // Whoever asks may go; the one that waits asks itself then.
     let mut first = Box::pin(one("same"));
-    std::future::poll_fn(|context| Poll::Ready(assert!(first.as_mut().poll(context).is_pending()))).await;
+    let polled = std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await;
+    assert!(polled.is_pending());
     let (_, second) = tokio::join!(async move { drop(first) }, one("same"));
     assert_eq!((second, scanner.asked()), (Verdict::Refuse(permanent("no")), 5));
 }

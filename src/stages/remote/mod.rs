@@ -1,4 +1,6 @@
 //! What the stages over other people's protocols share: where the other side is, and the way there.
+pub(super) mod http;
+
 use crate::value::settings::{Placed, Section};
 use std::{fmt, io, net::IpAddr, path::PathBuf, pin::Pin};
 use tokio::{

@@ -1,0 +1,112 @@
+//! What becomes of which file.
+use super::{mismatch, names, path, shown};
+use crate::{
+    message::Files,
+    unpack::{File, Flag, Kind},
+};
+
+/// From the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Act {
+    Report,
+    Tag,
+    Quarantine,
+    Refuse,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// Kinds, classes, traits and tricks of names, by the word.
+    pub(super) types: Vec<(&'static str, Act)>,
+    /// In lower case, without the dot.
+    pub(super) extensions: Vec<(Box<str>, Act)>,
+    pub(super) encrypted: Act,
+    pub(super) unreadable: Act,
+    pub(super) oversize: Act,
+    pub(super) mismatch: Act,
+}
+
+/// What is to be done about one file, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) act: Act,
+    /// In the words of the configuration, for the client too: they are the sender's own file.
+    pub(super) what: String,
+    /// Fit to be shown.
+    pub(super) name: String,
+}
+
+impl Policy {
+    /// Whether it could ask for header fields.
+    pub(super) fn tags(&self) -> bool {
+        let lists = self.types.iter().map(|(_, act)| act).chain(self.extensions.iter().map(|(_, act)| act));
+        lists.chain([&self.encrypted, &self.unreadable, &self.oversize, &self.mismatch]).any(|act| *act == Act::Tag)
+    }
+
+    pub(super) fn judge(&self, files: &Files, file: &File, judgements: &mut Vec<Judgement>) {
+        let mut strictest: Option<(Act, String)> = None;
+        let mut say = |act: Act, what: String| {
+            if act > strictest.as_ref().map_or(Act::Report, |(act, _)| *act) {
+                strictest = Some((act, what));
+            }
+        };
+        for (word, act) in &self.types {
+            // A body is text or HTML in every message; what it does is another matter.
+            let is = if file.is_body { file.flags.names().any(|flag| flag == *word) } else { file.words().any(|other| other == *word) };
+            if is {
+                say(*act, (*word).to_owned());
+            }
+        }
+        if !files.parent(file).is_some_and(|parent| has_parts(parent.kind)) {
+            for name in &file.names {
+                self.judge_name(name, &mut say);
+            }
+        }
+        if file.flags.has(Flag::Encrypted) {
+            say(self.encrypted, "encrypted".to_owned());
+        }
+        if file.flags.has(Flag::Unreadable) {
+            say(self.unreadable, "unreadable".to_owned());
+        }
+        if self.mismatch > Act::Report
+            && !file.is_body
+            && let Some(claim) = mismatch::of(file)
+        {
+            say(self.mismatch, format!("{}, {claim}", file.kind.name()));
+        }
+        judgements.extend(strictest.map(|(act, what)| Judgement { act, what: shown(&what), name: shown(&path(files, file)) }));
+    }
+
+    fn judge_name(&self, name: &str, say: &mut impl FnMut(Act, String)) {
+        let name = names::read(name);
+        for (word, act) in self.types.iter().filter(|(word, _)| name.tricks.contains(word)) {
+            say(*act, (*word).to_owned());
+        }
+        for extension in &name.extensions {
+            // An extension of this form names a class, which Windows opens it with.
+            let class = extension.starts_with('{') && extension.ends_with('}');
+            let is = |listed: &str| listed == extension || (class && listed == "{clsid}");
+            if let Some((_, act)) = self.extensions.iter().filter(|(listed, _)| is(listed)).max_by_key(|(_, act)| *act) {
+                say(*act, format!(".{extension}"));
+            }
+        }
+    }
+}
+
+/// The files in these are parts that their programs name, and no person saves.
+fn has_parts(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Docx
+            | Kind::Xlsx
+            | Kind::Pptx
+            | Kind::Ooxml
+            | Kind::Odf
+            | Kind::Epub
+            | Kind::Ole
+            | Kind::Doc
+            | Kind::Xls
+            | Kind::Ppt
+            | Kind::Msg
+    )
+}

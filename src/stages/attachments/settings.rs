@@ -1,0 +1,183 @@
+//! What the stage is told, and what it does where it is told nothing.
+use super::{
+    names,
+    policy::{Act, Policy},
+};
+use crate::{
+    unpack::{Class, Flag, Kind},
+    value::settings::{Placed, Section, nearest},
+};
+
+const ACTS: &[(&str, Act)] = &[("report", Act::Report), ("tag", Act::Tag), ("quarantine", Act::Quarantine), ("refuse", Act::Refuse)];
+
+/// What nobody sends to a stranger in good faith, and what is used to break in.
+const REFUSED_TYPES: &[&str] = &[
+    "executable",
+    "script",
+    "macro",
+    "disk-image",
+    "shortcut",
+    "onenote",
+    "help",
+    "html-smuggling",
+    "svg-script",
+    "external-template",
+    "object-update",
+    "pdf-launch",
+    "name-bidi",
+];
+
+/// What Windows runs or mounts when it is opened: the lists of Outlook (level 1) and Gmail, without
+/// what only developers have.
+const REFUSED_EXTENSIONS: &[&str] = &[
+    "ade",
+    "adp",
+    "apk",
+    "appinstaller",
+    "application",
+    "appref-ms",
+    "appx",
+    "appxbundle",
+    "bat",
+    "cab",
+    "chm",
+    "cmd",
+    "com",
+    "cpl",
+    "diagcab",
+    "dll",
+    "dmg",
+    "exe",
+    "gadget",
+    "hlp",
+    "hta",
+    "img",
+    "inf",
+    "ins",
+    "iso",
+    "isp",
+    "jar",
+    "jnlp",
+    "js",
+    "jse",
+    "lib",
+    "library-ms",
+    "lnk",
+    "mde",
+    "mht",
+    "mhtml",
+    "msc",
+    "msi",
+    "msix",
+    "msixbundle",
+    "msp",
+    "mst",
+    "nsh",
+    "one",
+    "pif",
+    "ppkg",
+    "ps1",
+    "ps1xml",
+    "ps2",
+    "psc1",
+    "psd1",
+    "psm1",
+    "rdp",
+    "reg",
+    "scf",
+    "scr",
+    "sct",
+    "search-ms",
+    "searchconnector-ms",
+    "settingcontent-ms",
+    "shb",
+    "sys",
+    "theme",
+    "themepack",
+    "udl",
+    "url",
+    "vb",
+    "vbe",
+    "vbs",
+    "vbscript",
+    "vhd",
+    "vhdx",
+    "vxd",
+    "website",
+    "wsc",
+    "wsf",
+    "wsh",
+    "xll",
+    "xnk",
+    "{clsid}",
+];
+
+impl Policy {
+    /// Reads the settings; mistakes go where the section collects them.
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let lists = [
+            ("refuse_types", "refuse_extensions", Act::Refuse),
+            ("quarantine_types", "quarantine_extensions", Act::Quarantine),
+            ("tag_types", "tag_extensions", Act::Tag),
+        ];
+        let (mut types, mut extensions) = (Vec::new(), Vec::new());
+        for (of_types, of_extensions, act) in lists {
+            types.extend(words(section, of_types).into_iter().map(|word| (word, act)));
+            extensions.extend(ends(section, of_extensions).into_iter().map(|end| (end, act)));
+        }
+        // What stands in one of the lists is decided; the default is for the others.
+        if !section.has("refuse_types") {
+            let usual = REFUSED_TYPES.iter().filter(|word| !types.iter().any(|(other, _)| other == *word));
+            types.extend(usual.map(|word| (*word, Act::Refuse)).collect::<Vec<_>>());
+        }
+        if !section.has("refuse_extensions") {
+            let usual = REFUSED_EXTENSIONS.iter().filter(|end| !extensions.iter().any(|(other, _)| **other == ***end));
+            extensions.extend(usual.map(|end| (Box::from(*end), Act::Refuse)).collect::<Vec<_>>());
+        }
+        Self {
+            types,
+            extensions,
+            encrypted: section.choice("encrypted", ACTS, Act::Report),
+            unreadable: section.choice("unreadable", ACTS, Act::Report),
+            oversize: section.choice("oversize", ACTS, Act::Quarantine),
+            mismatch: section.choice("mismatch", ACTS, Act::Report),
+        }
+    }
+}
+
+/// Every word that a list of types may have.
+fn vocabulary() -> Vec<&'static str> {
+    let kinds = Kind::ALL.iter().map(|kind| kind.name());
+    let classes = Class::ALL.iter().map(|class| class.name());
+    kinds.chain(classes).chain(Flag::ALL.iter().map(|flag| flag.name())).chain(names::TRICKS.iter().copied()).collect()
+}
+
+fn words(section: &mut Section<'_>, key: &'static str) -> Vec<&'static str> {
+    let known = vocabulary();
+    let mut words = Vec::new();
+    for Placed { value, span } in section.take_or::<Vec<Placed<String>>>(key, Vec::new()) {
+        if let Some(word) = known.iter().find(|word| **word == value) {
+            words.push(*word);
+            continue;
+        }
+        let hint = nearest(&value, &known).map_or_else(
+            || "there are classes such as \"executable\", kinds such as \"iso\" and traits such as \"macro\"".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        section.complain_at(span, format!("`{}`: there is no type of files `{value}`; {hint}", section.path(key)));
+    }
+    words
+}
+
+fn ends(section: &mut Section<'_>, key: &'static str) -> Vec<Box<str>> {
+    let mut ends = Vec::new();
+    for Placed { value, span } in section.take_or::<Vec<Placed<String>>>(key, Vec::new()) {
+        let end = value.trim_start_matches('.').to_lowercase();
+        if end.is_empty() || end.contains(['.', '/', '\\', '*']) {
+            section.complain_at(span, format!("`{}`: `{value}` is no extension: write \"exe\"", section.path(key)));
+        } else {
+            ends.push(end.into());
+        }
+    }
+    ends
+}
