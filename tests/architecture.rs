@@ -46,6 +46,7 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "boreal", within: &["stages/yara/"], otherwise: "rules are compiled and scans bounded in one place" },
     Only { word: "hyper", within: &["stages/remote/http.rs", "stages/rspamd/answer.rs"], otherwise: "HTTP is spoken in one place" },
     Only {
         word: "sevenz_rust2",
@@ -56,6 +57,7 @@ const ONLY: &[Only] = &[
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
     Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
+    Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

@@ -100,7 +100,9 @@ fn reference(directory: &Path) -> String {
         std::fs::write(directory.join(name), made.cert.pem()).unwrap();
     }
     std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    include_str!("../../deploy/octroi.toml").replace("/etc/octroi/tls", directory.to_str().unwrap())
+    include_str!("../../deploy/octroi.toml")
+        .replace("/etc/octroi/tls", directory.to_str().unwrap())
+        .replace("/usr/share/octroi/rules", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rules"))
 }
 
 #[test]

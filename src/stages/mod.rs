@@ -20,6 +20,7 @@ mod mime;
 mod remote;
 mod rspamd;
 mod spamd;
+mod yara;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -69,6 +70,7 @@ pub static KINDS: &[Kind] = &[
     mime::KIND,
     rspamd::KIND,
     spamd::KIND,
+    yara::KIND,
 ];
 
 /// The settings of every `[[stage]]`.

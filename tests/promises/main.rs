@@ -10,6 +10,7 @@
 )]
 
 mod attachments;
+mod auth;
 mod bounded;
 mod clamd;
 mod commands;

@@ -222,7 +222,10 @@ fn tokens(text: &str, doubts: &mut BTreeSet<Doubt>) -> Vec<Token> {
             '"' | '(' | '[' if closes => enclosed(after, c),
             _ => None,
         };
+        // What is in an encoded word is text, though §5 of RFC 2047 forbids much of it here.
+        let encoded = if c == '=' { words::read(rest).and_then(|(_, length)| rest.split_at_checked(length)) } else { None };
         let (token, left) = match (c, enclosed) {
+            ('=', _) if let Some((word, left)) = encoded => (Token::Word(word.to_owned()), left),
             ('"', Some((inside, left))) => (Token::Quoted(inside), left),
             ('(', Some((inside, left))) => (Token::Comment(inside), left),
             ('[', Some((inside, left))) => (Token::Word(format!("[{inside}]")), left),
