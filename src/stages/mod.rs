@@ -15,7 +15,7 @@ mod clamd;
 mod exec;
 mod headers;
 mod limits;
-mod milter;
+pub mod milter;
 mod mime;
 mod remote;
 mod rspamd;

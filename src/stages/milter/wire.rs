@@ -2,7 +2,8 @@
 //! `mfdef.h`). Every length is checked before it is believed.
 use crate::{chain::StageError, stages::remote::Stream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 /// The longest packet that is taken, command and data: replaced bodies come in pieces of 64 KiB,
 /// and no header field is longer.
@@ -11,6 +12,7 @@ const LONGEST: usize = 256 << 10;
 pub(super) const CHUNK: usize = 65_535;
 /// Octets that are gathered before they are written, where no answer is waited for.
 const GATHERED: usize = 64 << 10;
+const QUIT: u8 = b'Q';
 
 /// What the other side said, and its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +55,21 @@ impl Wire {
 
     /// Sends what is queued and reads the next packet.
     ///
+    /// Whether the milter ended the connection since, or said something that nobody asked for.
+    pub(super) fn is_stale(&mut self) -> bool {
+        let mut octet = [0];
+        let mut unasked = ReadBuf::new(&mut octet);
+        !self.read.is_empty() || self.stream.as_mut().poll_read(&mut Context::from_waker(Waker::noop()), &mut unasked).is_ready()
+    }
+
     /// # Errors
-    /// The milter went away, or said something that is no packet.
+    /// The milter went away, said something that is no packet, or said it before it was asked: what
+    /// is left over would be taken for the answer to the next question, and every answer for that to
+    /// another one.
     pub(super) async fn next(&mut self) -> Result<Packet, StageError> {
+        if !self.out.is_empty() && !self.read.is_empty() {
+            return Err(StageError::Failed("it answered what it was not asked".into()));
+        }
         self.flush().await?;
         loop {
             if let Some(packet) = take_packet(&mut self.read).map_err(|why| StageError::Failed(why.into()))? {
@@ -66,6 +80,17 @@ impl Wire {
                 Ok(_) => {}
                 Err(error) => return Err(StageError::Failed(error.into())),
             }
+        }
+    }
+}
+
+/// The milter is told, where that needs no waiting: some take an end without it for a failure.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.put(QUIT, |_| {});
+        let said = self.stream.as_mut().poll_write(&mut Context::from_waker(Waker::noop()), &self.out);
+        if let Poll::Ready(Err(error)) = said {
+            tracing::debug!(%error, "the milter is gone already");
         }
     }
 }
