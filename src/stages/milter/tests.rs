@@ -64,6 +64,7 @@ impl Filter {
                                 // Octets as they are; none: the end of the connection.
                                 out.put_slice(data);
                                 if data.is_empty() {
+                                    let _ = stream.write_all(&out.split()).await;
                                     let _ = stream.shutdown().await;
                                 }
                                 continue;
@@ -348,7 +349,7 @@ async fn one_connection_serves_the_messages_of_a_session() {
         session.body(&Bytes::from(vec![b'x'; 100_000])).await.unwrap();
         session.end_of_message(&content()).await.unwrap();
     }
-    assert_eq!(commands(&log), "cCMAMTLLNBBEMAMTLLNBBE", "one connection, and the filter is told of what was given up");
+    assert_eq!(commands(&log), "cCHMAMTLLNBBEMAMTLLNBBE", "one connection, and the filter is told of what was given up");
     let log = log.lock().unwrap();
     let sizes: Vec<_> = log.iter().filter(|line| line.starts_with("B ")).map(|line| line.len() - 2).collect();
     assert_eq!(sizes[..2], [65_535, 34_465]);
@@ -375,7 +376,7 @@ async fn a_filter_hears_nothing_more_of_a_message_that_it_refused_but_its_end() 
         let verdict = session.end_of_message(&content()).await.unwrap().verdict;
         assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
     }
-    assert_eq!(commands(&log), "cCMRTLAMRTL");
+    assert_eq!(commands(&log), "cCHMRTLAMRTL");
 }
 
 #[tokio::test]
