@@ -14,6 +14,7 @@ mod auth;
 mod clamd;
 mod exec;
 mod headers;
+mod http;
 mod limits;
 pub mod milter;
 mod mime;
@@ -65,6 +66,7 @@ pub static KINDS: &[Kind] = &[
     clamd::KIND,
     exec::KIND,
     headers::KIND,
+    http::KIND,
     limits::KIND,
     milter::KIND,
     mime::KIND,

@@ -1,6 +1,12 @@
 //! Who a message is from: the real binary, a DNS server with a script, and signatures of dkimpy's.
 
-use crate::support::{Client, Dns, Gate, Mood, Mta, Setup, signer::Signer, wait};
+use crate::support::{
+    Client, Gate, Mta, Setup,
+    dns::{Dns, Mood},
+    signer::Signer,
+    wait,
+};
+use rustix::process::Signal;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -263,6 +269,22 @@ fn a_resolver_that_goes_away_is_no_end_of_mail() {
     let mut client = greeted(gate.mx(), 7);
     client.deliver("ann@example.org", &["b@example.net"], message("ann@example.org").as_bytes()).must(250);
     assert!(String::from_utf8_lossy(&mta.only().content).contains("spf=temperror"));
+}
+
+#[test]
+fn sighup_changes_whom_is_asked_and_forgets_what_others_said() {
+    let world = World::new("");
+    let other = Dns::start();
+    world.client(7).deliver("ann@example.org", &["b@example.net"], message("ann@example.org").as_bytes()).must(250);
+    world.must_say(&["spf=pass smtp.mailfrom=example.org"]);
+    other.txt("example.org", "v=spf1 -all");
+    world.gate.reconfigure(&world.dns.address.to_string(), &other.address.to_string());
+    world.gate.signal(Signal::HUP);
+    wait::until("the other server to be asked", || {
+        world.client(7).deliver("ann@example.org", &["b@example.net"], message("ann@example.org").as_bytes()).must(250);
+        (!other.asked().is_empty()).then_some(())
+    });
+    world.must_say(&["iprev=fail", "spf=fail smtp.mailfrom=example.org", "dmarc=none"]);
 }
 
 /// Both workers look names up, each for itself, while sessions come and go on both.

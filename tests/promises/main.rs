@@ -17,6 +17,7 @@ mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod http_hook;
 mod milters;
 mod mime;
 mod partners;

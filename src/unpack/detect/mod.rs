@@ -104,7 +104,8 @@ pub(super) fn detect(octets: &[u8], is_body: bool) -> (Kind, Flags) {
     (kind, flags)
 }
 
-fn by_signature(octets: &[u8]) -> Option<Kind> {
+/// The kind of what has a signature, or a header that can be checked.
+pub(super) fn by_signature(octets: &[u8]) -> Option<Kind> {
     if octets.is_empty() {
         return Some(Kind::Empty);
     }

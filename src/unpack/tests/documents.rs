@@ -84,6 +84,16 @@ fn templates_from_elsewhere_are_told_and_links_are_not() {
     for unpacked in document(&relation("attachedTemplate", "https://evil.example/a.dotm")) {
         assert_eq!(tree(&unpacked)[0], "a docx external-template");
     }
+    for target in ["\\\\evil.example\\a.dotm", "file:////evil.example/a.dotm", "mhtml:http://evil.example/", "&#104;ttp://evil.example/"] {
+        for unpacked in document(&relation("oleObject", target)) {
+            assert_eq!(tree(&unpacked)[0], "a docx external-template", "{target}");
+        }
+    }
+    for target in ["file:///C:\\Users\\me\\Templates\\Normal.dotm", "C:\\a.dotm", "Normal.dotm"] {
+        for unpacked in document(&relation("attachedTemplate", target)) {
+            assert_eq!(tree(&unpacked)[0], "a docx", "{target}");
+        }
+    }
     for kind in ["hyperlink", "image"] {
         for unpacked in document(&relation(kind, "https://example.org/")) {
             assert_eq!(tree(&unpacked)[0], "a docx");

@@ -114,6 +114,11 @@ fn all_who_could_be_meant_are_named() {
         "From: \"<b@bank.example>\" <a@attack.example>\r\n",
         "From: <b@bank.example><a@attack.example>\r\n",
         "From: \"<b@bank.example> <a@attack.example>\r\n",
+        "From: b@bank.example a@attack.example\r\n",
+        "From: <b@bank.example@attack.example>\r\n",
+        "From: <x@bank.example,@y.example:a@attack.example>\r\n",
+        "From: =?utf-8?b?YkBiYW5rLmV4YW1wbGUA?=@attack.example\r\n",
+        "From: <a@attack.example> b@bank.example\r\n",
     ] {
         let (domains, _) = of(headers);
         for domain in ["attack.example", "bank.example"] {
