@@ -9,7 +9,8 @@
 //!
 //! A filter gets what Postfix would give it: connect, HELO, MAIL, RCPT, DATA, every header field, the
 //! body in pieces of up to 64 KiB, with the same macros at the same steps. It has one connection for
-//! each session, which serves all messages of that; `SMFIC_QUIT_NC` is not used to carry it over to
+//! each session, which serves all messages of that (one that the filter ended between two messages, as
+//! when it is restarted, is opened anew); `SMFIC_QUIT_NC` is not used to carry it over to
 //! another client, since not every filter knows it, and what one remembers of the last client would
 //! be believed of the next.
 //!

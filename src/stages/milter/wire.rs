@@ -26,11 +26,13 @@ pub(super) struct Wire {
     stream: Stream,
     out: BytesMut,
     read: BytesMut,
+    /// Somebody gave up in the middle of a write, or before the answer came.
+    broken_off: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), read: BytesMut::new() }
+        Self { stream, out: BytesMut::new(), read: BytesMut::new(), broken_off: false }
     }
 
     /// Puts a packet into the queue; `data` writes what follows the command.
@@ -46,6 +48,13 @@ impl Wire {
     /// # Errors
     /// The milter went away.
     pub(super) async fn flush(&mut self) -> Result<(), StageError> {
+        let broken_off = std::mem::replace(&mut self.broken_off, true);
+        self.write().await?;
+        self.broken_off = broken_off;
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), StageError> {
         let out = self.out.split();
         if !out.is_empty() {
             self.stream.write_all(&out).await.map_err(|error| StageError::Failed(error.into()))?;
@@ -53,13 +62,14 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends what is queued and reads the next packet.
-    ///
-    /// Whether the milter ended the connection since, or said something that nobody asked for.
+    /// Whether nobody can go on with it: the milter ended the connection since, said something that
+    /// nobody asked for, or still owes an answer that nobody waited for.
     pub(super) fn is_stale(&mut self) -> bool {
         let mut octet = [0];
         let mut unasked = ReadBuf::new(&mut octet);
-        !self.read.is_empty() || self.stream.as_mut().poll_read(&mut Context::from_waker(Waker::noop()), &mut unasked).is_ready()
+        self.broken_off
+            || !self.read.is_empty()
+            || self.stream.as_mut().poll_read(&mut Context::from_waker(Waker::noop()), &mut unasked).is_ready()
     }
 
     /// # Errors
@@ -70,9 +80,13 @@ impl Wire {
         if !self.out.is_empty() && !self.read.is_empty() {
             return Err(StageError::Failed("it answered what it was not asked".into()));
         }
-        self.flush().await?;
+        if std::mem::replace(&mut self.broken_off, true) {
+            return Err(StageError::Failed("nobody waited for its last answer".into()));
+        }
+        self.write().await?;
         loop {
             if let Some(packet) = take_packet(&mut self.read).map_err(|why| StageError::Failed(why.into()))? {
+                self.broken_off = false;
                 return Ok(packet);
             }
             match self.stream.read_buf(&mut self.read).await {
@@ -186,6 +200,18 @@ mod tests {
         assert!(packet(b"\0\0\0").number_and_texts().is_err());
         assert!(packet(b"\0\0\0\x02a").number_and_texts().is_err());
         assert_eq!(packet(b"\0\0\0\x02a\0\0").number_and_texts().unwrap(), (2, vec![&b"a"[..], b""]));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waited_for_is_not_the_next_one() {
+        let (ours, mut theirs) = tokio::io::duplex(100);
+        let mut wire = Wire::new(Box::pin(ours));
+        wire.put(b'B', |_| {});
+        assert!(!wire.is_stale());
+        assert!(futures_util::FutureExt::now_or_never(wire.next()).is_none());
+        theirs.write_all(b"\0\0\0\x01c").await.unwrap();
+        wire.put(b'E', |_| {});
+        assert!(wire.is_stale() && matches!(wire.next().await, Err(StageError::Failed(_))));
     }
 
     proptest! {
