@@ -16,7 +16,7 @@ mod exec;
 mod headers;
 mod http;
 mod limits;
-mod milter;
+pub mod milter;
 mod mime;
 mod remote;
 mod rspamd;
