@@ -32,3 +32,4 @@ mod submission;
 mod support;
 mod tls;
 mod upstream_faults;
+mod whole_chain;

@@ -40,6 +40,12 @@ impl Key {
         fs::write(dir.path().join("public"), format!("sel._domainkey.example.net {value}\n")).unwrap();
         Some(Self { dir })
     }
+
+    /// Its record, for DNS at `sel._domainkey.example.net`.
+    pub fn record(&self) -> String {
+        let line = fs::read_to_string(self.dir.path().join("public")).unwrap();
+        line.split_once(' ').unwrap().1.trim().to_owned()
+    }
 }
 
 fn directory() -> TempDir {
