@@ -19,6 +19,7 @@
 //! | [`dns`] | one caching resolver |
 //! | [`telemetry`] | metrics, log |
 //! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
+//! | [`storage`] | rows and contents that last: SQLite and files |
 //! | [`message`] | envelope, header block, spool, budget, MIME view, edits |
 //! | [`chain`] | the contract of a stage, verdicts, findings, the plan, the runner |
 //! | [`stages`] | the table of kinds, and a file per stage |
@@ -39,6 +40,7 @@ pub mod manual;
 pub mod message;
 pub mod smtp;
 pub mod stages;
+pub mod storage;
 pub mod telemetry;
 pub mod unpack;
 pub mod upstream;
