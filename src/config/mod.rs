@@ -71,13 +71,7 @@ impl Config {
     fn read(root: &mut Section<'_>) -> Self {
         let settings = gate::settings::Settings::read(root);
         let (upstreams, routes) = upstream::settings::read(root);
-        let mut section = root.section("dns");
-        let settings_of_dns = dns::Settings::read(&mut section);
-        let dns = dns::Resolver::new(&settings_of_dns);
-        if let Err(error) = dns.inner() {
-            section.complain(error.to_string());
-        }
-        drop(section);
+        let dns = dns::Resolver::new(&dns::Settings::read(&mut root.section("dns")));
         let listeners = settings.listeners.iter().map(|listener| Box::from(&*listener.name)).collect();
         let surroundings = Surroundings { hostname: settings.hostname.as_ref().into(), dns, listeners, timeout: Duration::from_secs(10) };
         let configured = stages::read(root, &surroundings);

@@ -58,7 +58,18 @@ pub(crate) const fn documented(name: &'static str, meaning: &'static str) -> Doc
 }
 
 /// All kinds, in the order of the alphabet.
-pub static KINDS: &[Kind] = &[attachments::KIND, auth::KIND, clamd::KIND, exec::KIND, headers::KIND, limits::KIND, milter::KIND, mime::KIND, rspamd::KIND, spamd::KIND];
+pub static KINDS: &[Kind] = &[
+    attachments::KIND,
+    auth::KIND,
+    clamd::KIND,
+    exec::KIND,
+    headers::KIND,
+    limits::KIND,
+    milter::KIND,
+    mime::KIND,
+    rspamd::KIND,
+    spamd::KIND,
+];
 
 /// The settings of every `[[stage]]`.
 pub static COMMON: &[Documented] = &[

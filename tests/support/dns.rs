@@ -1,97 +1,14 @@
-//! A name server of the test's own, on a UDP port of loopback: what it is told, and nothing else.
-
-use hickory_resolver::proto::{
-    op::{Message, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{PTR, SOA, TXT},
-    },
-};
-use std::{
-    collections::HashMap,
-    net::{SocketAddr, UdpSocket},
-    str::FromStr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
-
-/// How it behaves when it is asked for a name.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    Records(Vec<RData>),
-    /// `SERVFAIL`.
-    Failure,
-    /// Nothing comes back.
-    Silence,
-    /// Octets that are no answer.
-    Garbage,
-}
-
-type Zone = Arc<Mutex<HashMap<(String, RecordType), Answer>>>;
-
-/// Stops when dropped. A name that it was told nothing of does not exist.
-pub struct Dns {
-    address: SocketAddr,
-    zone: Zone,
-    /// Names that were asked for, in order.
-    asked: Arc<Mutex<Vec<String>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Dns {
-    pub fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let (zone, asked, stop) = (Zone::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let address = socket.local_addr().unwrap();
-        let (of_thread, also, until) = (Arc::clone(&zone), Arc::clone(&asked), Arc::clone(&stop));
-        let thread = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while !until.load(Ordering::Relaxed) {
-                let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
-                if let Some(reply) = reply(&buffer[..length], &of_thread, &also) {
-                    let _ = socket.send_to(&reply, peer);
-                }
-            }
-        });
-        Self { address, zone, asked, stop, thread: Some(thread) }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What is said of `name` from now on.
-    pub fn tell(&self, name: &str, kind: RecordType, answer: Answer) -> &Self {
-        self.zone.lock().unwrap().insert((name.trim_end_matches('.').to_ascii_lowercase(), kind), answer);
-        self
-    }
-    pub fn txt(&self, name: &str, text: &str) -> &Self {
-        // A string of a TXT record has at most 255 octets.
-        let strings = text.as_bytes().chunks(255).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect();
-        self.tell(name, RecordType::TXT, Answer::Records(vec![RData::TXT(TXT::new(strings))]))
-    }
-    pub fn a(&self, name: &str, address: &str) -> &Self {
-        self.tell(name, RecordType::A, Answer::Records(vec![RData::A(address.parse().unwrap())]))
-    }
-    pub fn ptr(&self, address: &str, names: &[&str]) -> &Self {
-        let reverse = Name::from(address.parse::<std::net::IpAddr>().unwrap()).to_ascii();
-        let names = names.iter().map(|name| RData::PTR(PTR(Name::from_str(name).unwrap())));
-        self.tell(&reverse, RecordType::PTR, Answer::Records(names.collect()))
-    }
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
 //! A DNS server with a script: records from a table, `NXDOMAIN` for all else, and failures on demand.
+
+use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
+};
+
 /// What becomes of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
@@ -102,16 +19,22 @@ pub enum Mood {
     /// No answer at all.
     Silent,
     /// Octets that are no DNS.
+    Garbage,
     /// The answer to another question.
     Beside,
     /// Over UDP: too long, ask over TCP.
     Truncated,
     /// An answer, but only after this time.
     Late(Duration),
+}
+
 /// On loopback, over UDP and TCP; gone when dropped.
+pub struct Dns {
     pub address: SocketAddr,
     script: Arc<Mutex<Script>>,
     serving: Option<JoinHandle<()>>,
+}
+
 #[derive(Default)]
 struct Script {
     records: BTreeMap<(String, u16), Vec<Vec<u8>>>,
@@ -121,16 +44,22 @@ struct Script {
     moods: BTreeMap<String, Mood>,
     asked: Vec<String>,
     closed: bool,
+}
+
 const A: u16 = 1;
 const PTR: u16 = 12;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 const AAAA: u16 = 28;
+
+impl Dns {
+    pub fn start() -> Self {
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
             // The port may be in use over TCP.
             if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()) {
                 break (udp, tcp);
+            }
         };
         let address = udp.local_addr().unwrap();
         let script = Arc::<Mutex<Script>>::default();
@@ -139,33 +68,52 @@ const AAAA: u16 = 28;
             for stream in tcp.incoming() {
                 if over_tcp.lock().unwrap_or_else(PoisonError::into_inner).closed {
                     break;
+                }
                 let script = Arc::clone(&over_tcp);
                 std::thread::spawn(move || stream.map(|stream| serve_stream(stream, &script)));
+            }
+        });
         let over_udp = Arc::clone(&script);
         let serving = std::thread::spawn(move || serve_datagrams(&udp, &over_udp));
         Self { address, script, serving: Some(serving) }
+    }
+
+    pub fn txt(&self, name: &str, text: &str) -> &Self {
         let strings = text.as_bytes().chunks(255).flat_map(|chunk| [&[u8::try_from(chunk.len()).unwrap()], chunk].concat());
         self.add(name, TXT, strings.collect())
+    }
     pub fn address(&self, name: &str, address: &str) -> &Self {
         match address.parse().unwrap() {
             IpAddr::V4(v4) => self.add(name, A, v4.octets().to_vec()),
             IpAddr::V6(v6) => self.add(name, AAAA, v6.octets().to_vec()),
         }
+    }
     pub fn mx(&self, name: &str, exchange: &str) -> &Self {
         self.add(name, MX, [&[0, 10], encoded(exchange).as_slice()].concat())
+    }
     pub fn pointer(&self, address: &str, name: &str) -> &Self {
         self.add(&reverse(address), PTR, encoded(name))
+    }
     /// What the server does from now on.
     pub fn mood(&self, mood: Mood) -> &Self {
         self.script().mood = Some(mood);
+        self
+    }
     /// What it does when this name is asked for.
     pub fn mood_of(&self, name: &str, mood: Mood) -> &Self {
         self.script().moods.insert(name.to_ascii_lowercase(), mood);
+        self
+    }
     /// Nothing is left of `name`.
     pub fn forget(&self, name: &str) -> &Self {
         self.script().records.retain(|(known, _), _| known != name);
+        self
+    }
     /// All questions so far, such as `TXT example.org`, once for each time they came.
+    pub fn asked(&self) -> Vec<String> {
         self.script().asked.clone()
+    }
+
     fn add(&self, name: &str, kind: u16, data: Vec<u8>) -> &Self {
         let name = name.to_ascii_lowercase();
         let mut script = self.script();
@@ -174,6 +122,8 @@ const AAAA: u16 = 28;
         script.names.extend(names);
         script.records.entry((name, kind)).or_default().push(data);
         drop(script);
+        self
+    }
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,59 +131,37 @@ const AAAA: u16 = 28;
 
 impl Drop for Dns {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn reply(query: &[u8], zone: &Zone, asked: &Mutex<Vec<String>>) -> Option<Vec<u8>> {
-    let message = Message::from_vec(query).ok()?;
-    let question = message.queries.first()?.clone();
-    let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
-    asked.lock().unwrap().push(name.clone());
-    let zone = zone.lock().unwrap();
-    let answer = zone.get(&(name.clone(), question.query_type())).cloned();
-    let known = zone.keys().any(|(own, _)| *own == name);
-    let mut response = message.into_response();
-    match answer {
-        Some(Answer::Records(records)) => {
-            response.add_answers(records.into_iter().map(|data| Record::from_rdata(question.name().clone(), 60, data)));
-        }
-        Some(Answer::Failure) => response.metadata.response_code = ResponseCode::ServFail,
-        Some(Answer::Silence) => return None,
-        Some(Answer::Garbage) => return Some(b"this is no answer".to_vec()),
-        None => {
-            if !known {
-                response.metadata.response_code = ResponseCode::NXDomain;
-            }
-            // Without it nobody remembers that there is nothing (RFC 2308 §5).
-            let root = Name::root();
-            let soa = SOA::new(root.clone(), root.clone(), 1, 60, 60, 60, 60);
-            response.add_authority(Record::from_rdata(root, 60, RData::SOA(soa)));
-        }
-    }
-    response.to_vec().ok()
         self.script().closed = true;
         // Both wake up and see that it is over.
         let _ = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"", self.address));
         let _ = TcpStream::connect(self.address);
         if let Some(serving) = self.serving.take() {
             let _ = serving.join();
+        }
+    }
+}
+
 /// The name that an address's pointer stands under.
 pub fn reverse(address: &str) -> String {
     match address.parse().unwrap() {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
         IpAddr::V6(v6) => {
             let nibbles = v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
             nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+        }
+    }
+}
+
 fn serve_datagrams(socket: &UdpSocket, script: &Mutex<Script>) {
     let mut octets = [0; 4096];
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut octets) else { continue };
         if script.lock().unwrap_or_else(PoisonError::into_inner).closed {
             return;
+        }
         let Some((answer, wait)) = answer(&octets[..length], script, true) else { continue };
         if wait.is_zero() {
             let _ = socket.send_to(&answer, peer);
@@ -242,17 +170,26 @@ fn serve_datagrams(socket: &UdpSocket, script: &Mutex<Script>) {
                 pause(wait);
                 let _ = socket.send_to(&answer, peer);
             });
+        }
+    }
+}
+
 fn serve_stream(mut stream: TcpStream, script: &Mutex<Script>) {
     let mut length = [0; 2];
     while stream.read_exact(&mut length).is_ok() {
         let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
         if stream.read_exact(&mut question).is_err() {
             return;
+        }
         let Some((answer, wait)) = answer(&question, script, false) else { continue };
         pause(wait);
         let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
         if stream.write_all(&[&length, answer.as_slice()].concat()).is_err() {
             return;
+        }
+    }
+}
+
 /// The answer to a question, and how long it takes.
 fn answer(question: &[u8], script: &Mutex<Script>, datagram: bool) -> Option<(Vec<u8>, Duration)> {
     let (name, end) = decoded(question, 12)?;
@@ -287,21 +224,29 @@ fn answer(question: &[u8], script: &Mutex<Script>, datagram: bool) -> Option<(Ve
     match mood {
         Mood::Beside => out.extend([encoded("somebody.else.example"), vec![0, 1, 0, 1]].concat()),
         _ => out.extend_from_slice(asked),
+    }
     for data in records {
         out.extend([0xc0, 12]);
         out.extend(kind.to_be_bytes());
         out.extend([0, 1, 0, 0, 1, 44]);
         out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         out.extend_from_slice(data);
+    }
     Some((out, if let Mood::Late(wait) = mood { wait } else { Duration::ZERO }))
+}
+
 #[expect(clippy::disallowed_methods, reason = "a thread of the server's own")]
 fn pause(pause: Duration) {
     std::thread::sleep(pause);
+}
+
 fn encoded(name: &str) -> Vec<u8> {
     let labels = name.split('.').filter(|label| !label.is_empty());
     let mut out: Vec<u8> = labels.flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat()).collect();
     out.push(0);
     out
+}
+
 /// The name at `at`, in lower case, and where it ends; questions are not compressed.
 fn decoded(octets: &[u8], mut at: usize) -> Option<(String, usize)> {
     let mut labels = Vec::new();
@@ -310,6 +255,8 @@ fn decoded(octets: &[u8], mut at: usize) -> Option<(String, usize)> {
         at += 1;
         if length == 0 {
             return Some((labels.join("."), at));
+        }
         labels.push(String::from_utf8_lossy(octets.get(at..at + length)?).to_ascii_lowercase());
         at += length;
+    }
 }

@@ -35,12 +35,19 @@ pub(super) const KIND: Kind = Kind {
         documented("address", "where a normal worker of Rspamd listens: \"inet:127.0.0.1:11333\", \"unix:/run/rspamd/worker.sock\""),
         documented("password", "what it wants to hear of clients it does not know otherwise; { file = … } or { env = … }"),
         documented("settings_id", "the name of settings that Rspamd is to apply"),
-        documented("reject", "what its \"reject\" means: \"reject\" (the default), \"quarantine\", \"tempfail\", \"discard\" or \"report\""),
+        documented(
+            "reject",
+            "what its \"reject\" means: \"reject\" (the default), \"quarantine\", \"tempfail\", \"discard\" or \"report\"",
+        ),
         documented("read_only", "whether it may change nothing (false): then it runs at the same time as its neighbours"),
         documented("max_size", "octets of a message that are sent (50MiB); for more the stage fails"),
     ],
     findings: &[
-        Known::new("rspamd.action", Type::Text, "what it would do: \"no action\", \"greylist\", \"add header\", \"rewrite subject\", \"soft reject\", \"reject\""),
+        Known::new(
+            "rspamd.action",
+            Type::Text,
+            "what it would do: \"no action\", \"greylist\", \"add header\", \"rewrite subject\", \"soft reject\", \"reject\"",
+        ),
         Known::new("rspamd.score", Type::Real, "the score of the message"),
         Known::new("rspamd.required_score", Type::Real, "the score from which it rejects"),
         Known::new("rspamd.symbols", Type::Texts, "the symbols that matched, heaviest first, a hundred at most"),

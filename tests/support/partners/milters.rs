@@ -6,7 +6,7 @@ use crate::support::{places, wait};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
@@ -74,13 +74,15 @@ impl Milter {
     pub fn opendmarc() -> Option<Self> {
         let program = find("opendmarc")?;
         let (dir, place) = (directory(), places::free());
+        let at = dir.path().display();
         let lines = format!(
             "Socket inet:{}@{}\nSyslog false\nAuthservID verifier.example\nTrustedAuthservIDs verifier.example\nRejectFailures false\n\
-             PidFile {}/pid\nIgnoreAuthenticatedClients false\nSPFIgnoreResults true\n",
+             PidFile {at}/pid\nIgnoreHosts {at}/ignored\nSPFIgnoreResults true\n",
             place.port(),
             place.ip(),
-            dir.path().display()
         );
+        // By default it does not look at what comes from this host.
+        fs::write(dir.path().join("ignored"), "192.0.2.1\n").unwrap();
         fs::write(dir.path().join("conf"), lines).unwrap();
         let mut command = Command::new(program);
         command.arg("-f").arg("-c").arg(dir.path().join("conf"));
@@ -91,15 +93,14 @@ impl Milter {
     pub fn clamav(clamd: &Clamd) -> Option<Self> {
         let program = find("clamav-milter")?;
         let (dir, place) = (directory(), places::free());
+        let at = dir.path().display();
         let lines = format!(
             "MilterSocket inet:{}@{}\nClamdSocket unix:{}\nForeground yes\nOnInfected Reject\nOnFail Defer\nAddHeader Replace\n\
-             LogFile {}/log\nTemporaryDirectory {0}\nUser root\n",
+             LogFile {at}/log\nTemporaryDirectory {at}\nUser root\n",
             place.port(),
             place.ip(),
             clamd.socket(),
-            dir.path().display()
-        )
-        .replace("{0}", dir.path().to_str().unwrap());
+        );
         fs::write(dir.path().join("conf"), lines).unwrap();
         let mut command = Command::new(program);
         command.arg("-c").arg(dir.path().join("conf"));
@@ -112,9 +113,9 @@ impl Milter {
         find("spamc")?;
         let dir = directory();
         let socket = dir.path().join("socket");
-        let (host, port) = spamd.host_and_port();
+        let (host, port) = spamd.address().trim_start_matches("inet:").rsplit_once(':').unwrap();
         let mut command = Command::new(program);
-        command.arg("-p").arg(&socket).args(["-r", "100", "--", "-d", &host, "-p", &port]);
+        command.arg("-p").arg(&socket).args(["-r", "100", "--", "-d", host, "-p", port]);
         let address = format!("unix:{}", socket.display());
         Some(Self::launch(dir, command, address, || UnixStream::connect(&socket).is_ok()))
     }
