@@ -25,6 +25,7 @@
 //! | [`stages`] | the table of kinds, and a file per stage |
 //! | [`upstream`] | routes, pool, health, identity, transaction |
 //! | [`journal`] | the one record of what happened to a message |
+//! | [`quarantine`] | messages held for a person, and what became of them |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
 //! | [`config`] | composes every module's own settings; errors with line and column |
 //! | [`cli`] | a file per command |
@@ -38,6 +39,7 @@ pub mod gate;
 pub mod journal;
 pub mod manual;
 pub mod message;
+pub mod quarantine;
 pub mod smtp;
 pub mod stages;
 pub mod storage;
