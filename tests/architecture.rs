@@ -24,10 +24,51 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
     ("quarantine", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
-    ("gate", &["journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "unpack", "value"]),
-    ("config", &["gate", "journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
-    ("cli", &["config", "gate", "journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
-    ("manual", &["cli", "config", "gate", "journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    (
+        "gate",
+        &["journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "unpack", "value"],
+    ),
+    (
+        "config",
+        &["gate", "journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"],
+    ),
+    (
+        "cli",
+        &[
+            "config",
+            "gate",
+            "journal",
+            "quarantine",
+            "storage",
+            "upstream",
+            "stages",
+            "chain",
+            "message",
+            "dns",
+            "smtp",
+            "telemetry",
+            "value",
+        ],
+    ),
+    (
+        "manual",
+        &[
+            "cli",
+            "config",
+            "gate",
+            "journal",
+            "quarantine",
+            "storage",
+            "upstream",
+            "stages",
+            "chain",
+            "message",
+            "dns",
+            "smtp",
+            "telemetry",
+            "value",
+        ],
+    ),
 ];
 
 /// Who may make the proof that somebody answers for a message, and so a `250` to the end of data.
@@ -58,7 +99,11 @@ const ONLY: &[Only] = &[
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
     Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
-    Only { word: "rusqlite", within: &["storage/"], otherwise: "a second way to the database has other settings, and no engine in its place" },
+    Only {
+        word: "rusqlite",
+        within: &["storage/"],
+        otherwise: "a second way to the database has other settings, and no engine in its place",
+    },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

@@ -96,11 +96,13 @@ impl Quarantine {
         let class = held.hold.class;
         let quota = self.0.settings.load().of(class).size;
         let mut batch = vec![
-            Statement::new("UPDATE quarantine_usage SET entries = entries + 1, stored = stored + ?2 WHERE class = ?1 AND stored + ?2 <= ?3")
-                .with(class.as_str())
-                .with(blob.stored)
-                .with(quota)
-                .must_change(),
+            Statement::new(
+                "UPDATE quarantine_usage SET entries = entries + 1, stored = stored + ?2 WHERE class = ?1 AND stored + ?2 <= ?3",
+            )
+            .with(class.as_str())
+            .with(blob.stored)
+            .with(quota)
+            .must_change(),
             row(held, &key, &blob),
         ];
         let recipients = held.recipients.iter().zip(0_i64..);

@@ -26,6 +26,25 @@ pub struct Claimed {
     by: String,
 }
 
+impl Claimed {
+    /// In parts that are settled each for itself: recipients of one part have one `key`.
+    #[must_use]
+    pub fn split_by<K: PartialEq>(self, key: impl Fn(&Recipient) -> K) -> Vec<Self> {
+        let mut parts: Vec<(K, Self)> = Vec::new();
+        for (recipient, position) in self.recipients.into_iter().zip(self.positions) {
+            let key = key(&recipient);
+            if let Some((_, part)) = parts.iter_mut().find(|(other, _)| *other == key) {
+                part.recipients.push(recipient);
+                part.positions.push(position);
+                continue;
+            }
+            let (entry, mail, by) = (self.entry.clone(), self.mail.clone(), self.by.clone());
+            parts.push((key, Self { entry, mail, recipients: vec![recipient], positions: vec![position], by }));
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+}
+
 impl Quarantine {
     /// Claims recipients of `entry`, as it was read. All of them or none: of two reviewers at the
     /// same moment one is told that the other was there first.
@@ -44,9 +63,11 @@ impl Quarantine {
         let named = |address: &String| wanted.is_empty() || wanted.contains(address);
         let chosen: Vec<_> = entry.recipients.iter().filter(|recipient| named(&recipient.address)).collect();
         let had = |recipient: &&&super::Recipient| recipient.state != RecipientState::Held;
-        if let Some(recipient) = chosen.iter().find(had).filter(|_| !claim.again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r)))) {
+        if let Some(recipient) = chosen.iter().find(had).filter(|_| !claim.again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r))))
+        {
             let by = recipient.changed_by.as_deref().unwrap_or("somebody");
-            let what = if recipient.state == RecipientState::Released { "has been released" } else { "is being released, or nobody knows," };
+            let what =
+                if recipient.state == RecipientState::Released { "has been released" } else { "is being released, or nobody knows," };
             return conflict(format!("it {what} to {} by {by}; `--again` repeats it", recipient.address));
         }
         let chosen: Vec<_> = chosen.into_iter().filter(|recipient| claim.again || recipient.state == RecipientState::Held).collect();

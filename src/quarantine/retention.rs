@@ -98,9 +98,8 @@ impl Quarantine {
     async fn mark_lost(&self) -> Result<usize, QuarantineError> {
         let (mut lost, mut after) = (0, String::new());
         loop {
-            let next = Statement::new(
-                "SELECT id FROM quarantine_entry WHERE id > ?1 AND state IN ('held', 'released') ORDER BY id LIMIT ?2",
-            );
+            let next =
+                Statement::new("SELECT id FROM quarantine_entry WHERE id > ?1 AND state IN ('held', 'released') ORDER BY id LIMIT ?2");
             let rows = self.0.database.read(next.with(&*after).with(STEP as u64)).await?;
             let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = ids.last() else { return Ok(lost) };
