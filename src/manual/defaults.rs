@@ -20,5 +20,6 @@
 //! | `timeouts.message` | 2 min | well below the ten minutes a client waits, so that it has its answer | Rspamd 8 s, then passed unscanned |
 //! | `timeouts.hold` | 5 s | a body that takes longer would hold a process of the MTA | Postfix: as long as the client likes |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
+//! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
