@@ -230,3 +230,33 @@ fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion, recipients: &[Recipient]
     };
     Outgoing { prefix, body, leading_dot }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::HoldClass;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text, false).unwrap()
+    }
+
+    #[test]
+    fn held_stands_above_discarded_and_what_was_said_first_stands() {
+        let recipients: Vec<_> = ["a@x.org", "b@x.org", "c@x.org", "d@x.org"].map(|text| Recipient::new(address(text))).into();
+        let hold = |reason: &str| Hold { class: HoldClass::Policy, reason: reason.into() };
+        let (one, two) = (hold("one"), hold("two"));
+        let single = [
+            (address("a@X.ORG"), ForRecipient::Discard),
+            (address("a@x.org"), ForRecipient::Quarantine(one.clone())),
+            (address("a@x.org"), ForRecipient::Quarantine(two.clone())),
+            (address("b@x.org"), ForRecipient::Discard),
+            (address("c@x.org"), ForRecipient::Quarantine(two.clone())),
+            (address("stranger@x.org"), ForRecipient::Quarantine(two.clone())),
+        ];
+        let [a, _, c, d] = recipients.iter().collect::<Vec<_>>()[..] else { panic!() };
+        let held = vec![(&one, vec![a]), (&two, vec![c])];
+        assert_eq!(Fates::of(&recipients, &single, true), Fates { delivered: vec![d], held: held.clone() });
+        assert_eq!(Fates::of(&recipients, &single, false), Fates { delivered: vec![], held });
+        assert_eq!(Fates::of(&recipients, &[], true).delivered.len(), 4);
+    }
+}

@@ -40,6 +40,12 @@ impl Settings {
         Self { classes: HoldClass::ALL.map(|class| Retention::read(&mut section.section(class.as_str()), all)) }
     }
 
+    /// Something of its own for `class`.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, class: HoldClass, retention: Retention) {
+        self.classes[class as usize] = retention;
+    }
+
     /// What holds for `class`.
     #[must_use]
     pub fn of(&self, class: HoldClass) -> Retention {

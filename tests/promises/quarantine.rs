@@ -328,9 +328,5 @@ fn a_class_that_is_full_takes_no_more_and_loses_nothing() {
 
 /// Files below a directory.
 pub fn walk(directory: &std::path::Path) -> usize {
-    std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| if path.is_dir() { walk(&path) } else { 1 })
-        .sum()
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
