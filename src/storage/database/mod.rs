@@ -176,9 +176,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Applies the steps that the file has not seen, all of them or none.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    if version(connection)? == known {
+        // The usual: nothing is locked, nothing written.
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
     if found > known {
         return Err(StorageError::Later { file: path.display().to_string().into(), found, known });
     }
