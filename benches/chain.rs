@@ -2,6 +2,7 @@
 //! spool.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
 use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use octroi::{
@@ -10,7 +11,7 @@ use octroi::{
     smtp::{Address, Mail, Recipient, ReversePath},
     value::Id,
 };
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -126,4 +127,56 @@ fn readings(bencher: Bencher<'_, '_>, size: usize) {
     octets += "--=_part--\r\n";
     let octets = Bytes::from(octets);
     bencher.counter(BytesCount::new(octets.len())).bench_local(|| readings::of(octets.clone(), &memory).unwrap());
+}
+
+/// A message with a text of 4 KiB and an attachment of 100 KiB: all its files, found, named and
+/// digested, from its octets on.
+#[divan::bench(args = ["none", "picture", "document"])]
+fn attachments(bencher: Bencher<'_, '_>, what: &str) {
+    let text = "Dear all, please find below what was said on Tuesday, and who is to do it.\r\n".repeat(52);
+    let mut octets = format!("Content-Type: multipart/mixed; boundary=\"=_part\"\r\n\r\n--=_part\r\n\r\n{text}\r\n");
+    let attached = match what {
+        "picture" => [b"\xff\xd8\xff\xe0", &noise(100 << 10)[..]].concat(),
+        "document" => document(),
+        _ => Vec::new(),
+    };
+    if !attached.is_empty() {
+        octets += "--=_part\r\nContent-Type: application/octet-stream; name=a\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+        for line in STANDARD.encode(attached).as_bytes().chunks(76) {
+            octets += std::str::from_utf8(line).unwrap();
+            octets += "\r\n";
+        }
+    }
+    octets += "--=_part--\r\n";
+    let end = octets.find("\r\n\r\n").unwrap() + 2;
+    let headers = HeaderBlock::new(Bytes::copy_from_slice(octets.as_bytes().get(..end).unwrap()));
+    let envelope = Arc::new(Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] });
+    let octets = Bytes::from(octets);
+    let runtime = runtime();
+    bencher.counter(BytesCount::new(octets.len())).bench_local(|| {
+        let message = Message::new(Arc::clone(&envelope), headers.clone(), Content::from_bytes(octets.clone()));
+        runtime.block_on(async { message.files().await.unwrap().all().len() })
+    });
+}
+
+/// As word processors write them: some XML, and a picture.
+fn document() -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let xml = "<w:p><w:r><w:t>What was said on Tuesday</w:t></w:r></w:p>".repeat(4_000).into_bytes();
+    let types = b"<Types/>".to_vec();
+    for (name, octets) in [("[Content_Types].xml", types), ("word/document.xml", xml), ("word/media/image1.jpeg", noise(96 << 10))] {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(&octets).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Octets that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
 }

@@ -2,10 +2,12 @@
 //! the same with every file of the corpora, so that what a fuzzer found once stays found.
 
 use bytes::BytesMut;
-use octroi::message::{MimeError, budget::Budget, readings};
+use octroi::chain::Verdict;
+use octroi::message::{Edits, HeaderBlock, MimeError, budget::Budget, readings};
 use octroi::smtp::client::{Replies, write_mail, write_recipient};
 use octroi::smtp::data::{ChunkDecoder, Decoder, Piece, Stains, Stuffer};
 use octroi::smtp::{Address, Capabilities, Command, Domain, Offer, Recipient, Reply};
+use octroi::stages::milter;
 use octroi::unpack::{self, Input, Limits};
 
 mod dialogue;
@@ -192,6 +194,43 @@ pub fn unpack(input: &[u8]) {
         assert!(file.depth <= limits.depth && unpacked.path(file).len() == file.depth + 1);
         assert!(file.sha256.is_some() || file.size == 0);
     }
+}
+
+/// Milters: whatever one says, what it asks for leaves a header section a header section and a body
+/// without a second message in it, its refusal is one, and no memory stays counted.
+pub fn milter(input: &[u8]) {
+    const LARGEST: u64 = 4096;
+    let memory = Budget::new(2 * LARGEST);
+    if let Ok(Some(report)) = milter::hear(input, LARGEST, &memory) {
+        let edits = Edits(report.edits);
+        let block = edits.apply(&HeaderBlock::new("Subject: x\r\n y\r\nTo: b\r\n".into()));
+        let block = block.strip_suffix(b"\r\n").unwrap_or(&block);
+        assert!(block.is_empty() || lines(block).all(|line| !line.trim_ascii().is_empty()), "the header section ends early");
+        let body = edits.body_replacement().map_or(&b""[..], |body| body);
+        assert!(body.len() as u64 <= 2 * LARGEST && memory.used() <= LARGEST);
+        for line in lines(block).chain(lines(body)) {
+            assert!(!line.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)), "a line in a line");
+        }
+        for finding in &report.findings {
+            assert!(!finding.to_string().contains(char::is_control));
+        }
+        match report.verdict {
+            Verdict::Refuse(refusal) => assert!((400..600).contains(&refusal.reply().code()) && !refusal.closes()),
+            Verdict::Quarantine(hold) => assert!(hold.reason.len() <= 1000),
+            Verdict::Deliver | Verdict::Discard => {}
+        }
+    }
+    assert_eq!(memory.used(), 0);
+}
+
+fn lines(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(octets);
+    std::iter::from_fn(move || {
+        let octets = rest?;
+        let end = octets.windows(2).position(|pair| pair == b"\r\n");
+        rest = end.map(|end| &octets[end + 2..]);
+        Some(end.map_or(octets, |end| &octets[..end]))
+    })
 }
 
 /// Where to cut: a seed out of the input, so that the fuzzer moves the cuts too. 0 cuts nowhere.

@@ -89,6 +89,8 @@ const ONLY: &[Only] = &[
         within: &["message/mime.rs"],
         otherwise: "its panics on hostile input are caught, and its types wrapped, in one place",
     },
+    Only { word: "boreal", within: &["stages/yara/"], otherwise: "rules are compiled and scans bounded in one place" },
+    Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "hyper", within: &["stages/remote/http.rs", "stages/rspamd/answer.rs"], otherwise: "HTTP is spoken in one place" },
     Only {
         word: "sevenz_rust2",
@@ -104,6 +106,7 @@ const ONLY: &[Only] = &[
         within: &["storage/"],
         otherwise: "a second way to the database has other settings, and no engine in its place",
     },
+    Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",
@@ -111,7 +114,6 @@ const ONLY: &[Only] = &[
         otherwise: "a second place that builds TLS configurations has other versions and ciphers",
     },
     Only { word: "tokio_rustls", within: &["gate/tls", "upstream/", "cli/try_it/client.rs"], otherwise: "as with rustls" },
-    Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has another cache, and other time-outs" },
     Only { word: "rcgen", within: &["cli/"], otherwise: "the service makes no certificates" },
     Only { word: "clap", within: &["cli/"], otherwise: "the command line is one layer" },
     Only { word: "axum", within: &["telemetry/"], otherwise: "HTTP is served in one place" },

@@ -62,3 +62,8 @@ fn readings() {
 fn unpack() {
     replay("unpack", targets::unpack);
 }
+
+#[test]
+fn milter() {
+    replay("milter", targets::milter);
+}

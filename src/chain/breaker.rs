@@ -25,6 +25,15 @@ impl Default for BreakerSettings {
     }
 }
 
+/// Whether a stage may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Free,
+    /// To find out whether it answers again.
+    Trial,
+    No,
+}
+
 /// Shared by all sessions.
 #[derive(Debug)]
 pub struct Breaker {
@@ -65,18 +74,26 @@ impl Breaker {
 
     /// Whether the stage may be asked. After a pause one caller is let through to try; the others
     /// wait for what comes of that.
-    pub(super) fn lets_through(&self) -> bool {
+    pub(super) fn lets_through(&self) -> Pass {
         let until = self.until.load(Ordering::Relaxed);
         if until == 0 {
-            return true;
+            return Pass::Free;
         }
         let now = self.now();
         let next = now.saturating_add(self.pause());
-        let tries = now >= until && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if tries {
-            self.trying.store(true, Ordering::Relaxed);
+        if now < until || self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return Pass::No;
         }
-        tries
+        self.trying.store(true, Ordering::Relaxed);
+        Pass::Trial
+    }
+
+    /// Nothing came of a trial: its transaction ended before the stage had anything to do. Whoever is
+    /// next tries, or a client that only says MAIL and RSET could hold it open.
+    pub(super) fn trial_given_up(&self) {
+        if self.trying.swap(false, Ordering::Relaxed) && self.until.load(Ordering::Relaxed) != 0 {
+            self.until.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// Whether there is no use in asking now; unlike [`lets_through`](Self::lets_through), this does
@@ -95,6 +112,7 @@ impl Breaker {
         self.successes.fetch_add(1, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         self.trials.store(0, Ordering::Relaxed);
+        self.trying.store(false, Ordering::Relaxed);
         if self.until.swap(0, Ordering::Relaxed) != 0 {
             tracing::info!(stage, "circuit breaker closed: it answers again");
             self.show(0);
@@ -155,15 +173,15 @@ mod tests {
         breaker.succeeded("s");
         for _ in 0..2 {
             breaker.failed("s");
-            assert!(breaker.lets_through(), "not three in a row yet");
+            assert_ne!(breaker.lets_through(), Pass::No, "not three in a row yet");
         }
         breaker.failed("s");
-        assert!(!breaker.lets_through());
+        assert_eq!(breaker.lets_through(), Pass::No);
         advance(Duration::from_secs(10)).await;
-        assert!(breaker.lets_through(), "the trial");
-        assert!(!breaker.lets_through(), "only one");
+        assert_ne!(breaker.lets_through(), Pass::No, "the trial");
+        assert_eq!(breaker.lets_through(), Pass::No, "only one");
         breaker.succeeded("s");
-        assert!(breaker.lets_through());
+        assert_ne!(breaker.lets_through(), Pass::No);
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,7 +191,7 @@ mod tests {
         let mut waited = Vec::new();
         for _ in 0..6 {
             let mut seconds = 0;
-            while !breaker.lets_through() {
+            while breaker.lets_through() == Pass::No {
                 advance(Duration::from_secs(1)).await;
                 seconds += 1;
             }
@@ -188,9 +206,25 @@ mod tests {
         let breaker = breaker(1);
         breaker.failed("s");
         advance(Duration::from_secs(10)).await;
-        assert!(breaker.lets_through());
+        assert_ne!(breaker.lets_through(), Pass::No);
         advance(Duration::from_secs(10)).await;
-        assert!(breaker.lets_through(), "the first one's session was lost");
+        assert_ne!(breaker.lets_through(), Pass::No, "the first one's session was lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trial_that_is_given_up_is_for_the_next_one() {
+        let breaker = breaker(1);
+        breaker.failed("s");
+        advance(Duration::from_secs(10)).await;
+        for _ in 0..3 {
+            assert_eq!(breaker.lets_through(), Pass::Trial);
+            breaker.trial_given_up();
+        }
+        assert_eq!(breaker.lets_through(), Pass::Trial);
+        breaker.succeeded("s");
+        assert_eq!(breaker.lets_through(), Pass::Free);
+        breaker.trial_given_up();
+        assert_eq!(breaker.lets_through(), Pass::Free);
     }
 
     #[tokio::test(start_paused = true)]
@@ -199,6 +233,6 @@ mod tests {
         for _ in 0..100 {
             breaker.failed("s");
         }
-        assert!(breaker.lets_through());
+        assert_ne!(breaker.lets_through(), Pass::No);
     }
 }

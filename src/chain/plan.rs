@@ -142,6 +142,10 @@ impl Chain {
     pub fn with_rules(self, rules: Rules) -> Self {
         Self { rules, ..self }
     }
+    #[cfg(test)]
+    pub(super) fn into_rules(self) -> Rules {
+        self.rules
+    }
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules

@@ -1,7 +1,7 @@
 //! Runs the stages of a session: who is asked what, together or one after another, and what the
 //! whole chain says. How a single stage is called stands in `watch`.
 use super::{
-    Chain, Configured, Decision, Facts, Finding, ForRecipient, Report, Verdict, Wants,
+    Chain, Configured, Decision, Facts, Finding, ForRecipient, Mode, Report, Verdict, Wants,
     plan::Plan,
     scans::{Hasher, Key},
     watch::Watch,
@@ -169,11 +169,12 @@ impl Inspections {
 
     /// Stages of the first segment that failed on such a message before see no more of it for now.
     fn withhold(&mut self, headers: &HeaderBlock) {
-        if self.chain.scans.is_clean() {
+        let first = self.segment(0);
+        let places = self.watches.get(first.clone()).unwrap_or_default().iter().map(|watch| watch.place);
+        if !self.chain.scans.concern(places) {
             return;
         }
         let header = Key::of_header(headers.as_bytes());
-        let first = self.segment(0);
         for watch in self.watches.get_mut(first).unwrap_or_default() {
             let Some((configured, _)) = self.chain.stage(watch.place) else { continue };
             if configured.poison_after > 0 && self.chain.scans.failures_of_header(watch.place, header) >= configured.poison_after {
@@ -216,6 +217,8 @@ impl Inspections {
         let until = Instant::now().checked_add(self.chain.budget()).unwrap_or_else(far);
         let mut message = Cow::Borrowed(message);
         let mut content = Content { hasher: self.hasher.take(), key: None };
+        // What is not in `message` yet, and which stages have not finished.
+        let (mut pending, mut unfinished) = (Edits::default(), Vec::new());
         let segments = self.plan().map_or(0, |plan| plan.segments.len());
         for n in 0..segments {
             let segment = self.segment(n);
@@ -244,6 +247,9 @@ impl Inspections {
                 if let Some(StageTiming { incomplete: Some(Incomplete::Late | Incomplete::Panicked | Incomplete::Failed), .. }) = timing {
                     remember(chain, place, configured, current, &mut content).await;
                 }
+                if let Some(why) = timing.as_ref().and_then(|timing| timing.incomplete).filter(|_| configured.mode == Mode::Enforce) {
+                    unfinished.push(format!("{} ({})", configured.name, why.as_str()));
+                }
                 conclusion.timings.extend(timing);
                 edits.0.extend(conclusion.heed(report, &configured.name));
             }
@@ -253,20 +259,23 @@ impl Inspections {
             if !edits.is_empty() && n + 1 < segments {
                 message = Cow::Owned(message.edited(&edits));
                 content = Content::default();
+            } else {
+                pending = edits.clone();
             }
             conclusion.edits.0.extend(edits.0);
         }
         if !conclusion.verdict.is_final() {
-            conclusion.judge(&self.chain, client, &message);
+            conclusion.judge(&self.chain, client, &message, &pending);
         }
-        conclusion.confess();
+        conclusion.confess(&unfinished);
         self.abort();
         conclusion
     }
 
     /// Stages that failed on this very message too often are not given it again.
     async fn poison(&mut self, segment: Range<usize>, message: &Message, content: &mut Content) {
-        if self.chain.scans.is_clean() {
+        let places = self.watches.get(segment.clone()).unwrap_or_default().iter().map(|watch| watch.place);
+        if !self.chain.scans.concern(places) {
             return;
         }
         let Some(key) = content.key(message).await else { return };
@@ -274,9 +283,22 @@ impl Inspections {
             let Some((configured, _)) = self.chain.stage(watch.place) else { continue };
             if configured.poison_after > 0 && self.chain.scans.failures_of(watch.place, key) >= configured.poison_after {
                 tracing::warn!(stage = %configured.name, "a message it failed on before is not given to it again");
-                watch.poison();
+                watch.poison(configured);
             }
         }
+    }
+
+    /// The message is refused before its end; what the stages took and said so far, for the record.
+    pub fn give_up(&mut self) -> Conclusion {
+        let mut conclusion = Conclusion::default();
+        for watch in &mut self.watches {
+            let Some((configured, _)) = self.chain.stage(watch.place) else { continue };
+            let (report, timing) = watch.give_up(configured);
+            conclusion.timings.extend(timing);
+            conclusion.heed(report, &configured.name);
+        }
+        self.abort();
+        conclusion
     }
 
     /// The transaction is over without a message. The session goes on, with the same inspections.
@@ -311,16 +333,18 @@ impl Conclusion {
     }
 
     /// The rules' say, over all that was found.
-    fn judge(&mut self, chain: &Chain, client: &Client, message: &Message) {
+    /// `pending`: edits that `message` does not have yet.
+    fn judge(&mut self, chain: &Chain, client: &Client, message: &Message, pending: &Edits) {
         if chain.rules().is_empty() {
             return;
         }
-        let header = HeaderBlock::new(self.edits.apply(&message.headers));
+        let header = HeaderBlock::new(pending.apply(&message.headers));
+        let envelope = pending.envelope(&message.envelope);
         let facts = Facts {
             vocabulary: chain.rules().vocabulary(),
             client,
-            mail: &message.envelope.mail,
-            recipients: &message.envelope.recipients,
+            mail: &envelope.mail,
+            recipients: &envelope.recipients,
             size: message.content.len(),
             header: Some(&header),
             findings: &self.findings,
@@ -335,15 +359,17 @@ impl Conclusion {
         self.edits.0.extend(judgement.edits);
     }
 
-    /// Says in the message itself which stages have not finished with it: no silent pass.
-    fn confess(&mut self) {
-        let unfinished: Vec<_> =
-            self.timings.iter().filter_map(|timing| Some(format!("{} ({})", timing.stage, timing.incomplete?.as_str()))).collect();
+    /// Says in the message itself which stages have not finished with it: no silent pass. Those that
+    /// only observe would not have changed anything.
+    fn confess(&mut self, unfinished: &[String]) {
         if !unfinished.is_empty() && !matches!(self.verdict, Verdict::Refuse(_)) {
             self.edits.0.push(Edit::InsertHeader { at: 0, name: UNFINISHED.into(), value: unfinished.join(", ").into() });
         }
     }
 }
+
+/// Octets that are hashed in one turn of the event loop; some 0.2 ms.
+const HASHED: usize = 256 << 10;
 
 /// The hash of what the stages of a segment see, made when somebody needs it.
 #[derive(Default)]
@@ -363,7 +389,11 @@ impl Content {
                     let mut hasher = Hasher::new();
                     let mut body = message.content.reader(message.body_start());
                     while let Some(piece) = body.next().await.ok()? {
-                        hasher.body(&piece);
+                        for part in piece.chunks(HASHED) {
+                            hasher.body(part);
+                            // Pieces that are in memory are not waited for; others want a turn.
+                            tokio::task::yield_now().await;
+                        }
                     }
                     hasher
                 }

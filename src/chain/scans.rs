@@ -133,9 +133,15 @@ impl Scans {
         1
     }
 
-    /// Whether any failure is remembered at all; almost always not.
-    pub(super) fn is_clean(&self) -> bool {
-        lock(&self.failures).is_empty()
+    /// Whether a failure of one of these stages is remembered; almost always not.
+    pub(super) fn concern(&self, mut stages: impl Iterator<Item = usize>) -> bool {
+        let mut failures = lock(&self.failures);
+        if failures.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        failures.retain(|failure| now.saturating_duration_since(failure.last) < FOR);
+        stages.any(|stage| failures.iter().any(|failure| failure.stage == stage))
     }
 
     /// How often `stage` has failed on a message with this header section.

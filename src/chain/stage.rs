@@ -72,7 +72,7 @@ pub trait Stage: Send + Sync {
 }
 
 /// One stage watching one session; events come in SMTP order, every one optional. After an error
-/// or a missed deadline it is dropped, never called again in that session.
+/// or a missed deadline it is dropped; the next transaction has a new one, unless it panicked.
 ///
 /// The transactions of a session follow one another: [`mail`](Self::mail) opens one, and
 /// [`end_of_message`](Self::end_of_message) or [`abort`](Self::abort) closes it (neither, where the

@@ -3,6 +3,7 @@
 //! stands beside it.
 use super::{
     Configured, Decision, Facts, Finding, Hold, HoldClass, Inspection, Mode, OnError, Report, StageError, Verdict, Wants,
+    breaker::Pass,
     finding::{INCOMPLETE, OBSERVED},
     runner::{Question, StageTiming},
     scans::Shared,
@@ -36,6 +37,8 @@ pub(super) struct Watch {
     decides_at_mail: bool,
     /// It said that it needs to see no more of the session.
     left: bool,
+    /// What it would have done before MAIL.
+    observed: Vec<Finding>,
     transaction: Transaction,
 }
 
@@ -43,8 +46,8 @@ enum State {
     /// Its condition has not held yet in this session.
     Absent,
     Watching(Box<dyn Inspection>),
-    /// It failed. One that asks somebody else begins anew with the next transaction; any other is
-    /// gone for the session.
+    /// It failed. It begins anew with the next transaction, unless it panicked: then it is gone for
+    /// the session.
     Failed(Incomplete),
 }
 
@@ -60,6 +63,8 @@ struct Transaction {
     poisoned: bool,
     /// The stage was called, and has to hear of the end.
     called: bool,
+    /// Its breaker let it through to find out whether it answers again.
+    trial: bool,
     /// It needs to see no more.
     done: bool,
     /// It needs to see no more of the body.
@@ -74,7 +79,15 @@ struct Transaction {
 impl Watch {
     pub(super) async fn begin(place: usize, configured: &Configured, wants: Wants, client: &Arc<Client>) -> Self {
         let decides_at_mail = configured.when.is_some() || configured.stage.is_remote();
-        let mut watch = Self { place, wants, state: State::Absent, decides_at_mail, left: false, transaction: Transaction::default() };
+        let mut watch = Self {
+            place,
+            wants,
+            state: State::Absent,
+            decides_at_mail,
+            left: false,
+            observed: Vec::new(),
+            transaction: Transaction::default(),
+        };
         if configured.breaker.is_open() {
             watch.state = State::Failed(Incomplete::BreakerOpen);
         } else if configured.when.is_none() {
@@ -108,10 +121,12 @@ impl Watch {
         }
         let rejoins = match self.state {
             State::Absent => true,
-            State::Failed(_) => configured.stage.is_remote(),
+            State::Failed(why) => why != Incomplete::Panicked,
             State::Watching(_) => false,
         };
-        if configured.stage.is_remote() && !configured.breaker.lets_through() {
+        let pass = if configured.stage.is_remote() { configured.breaker.lets_through() } else { Pass::Free };
+        self.transaction.trial = pass == Pass::Trial;
+        if pass == Pass::No {
             self.state = State::Failed(Incomplete::BreakerOpen);
         } else if rejoins {
             self.join(configured, client).await;
@@ -163,7 +178,7 @@ impl Watch {
 
     /// `until`: when all stages have to be done, where that is known.
     pub(super) async fn ask(&mut self, configured: &Configured, until: Option<Instant>, question: Question<'_>) -> Decision {
-        if let (Question::Mail(client, mail, _), true) = (question, self.decides_at_mail) {
+        if let (Question::Mail(client, mail, _), true) = (question, self.decides_at_mail || matches!(self.state, State::Failed(_))) {
             // Boxed: no other question should carry room for it.
             let entered = Box::pin(self.enter(configured, client, mail)).await;
             if entered != Decision::Go || self.transaction.excluded || self.left || !self.wants.any(Wants::MAIL) {
@@ -326,6 +341,7 @@ impl Watch {
             (Verdict::Deliver, None) if report.edits.is_empty() => StageResult::Pass,
             (Verdict::Deliver, None) => StageResult::Edit,
         };
+        report.findings.extend(self.observed.iter().cloned());
         report.findings.extend(transaction.observed);
         if let Some(why) = incomplete {
             report.findings.push(named(INCOMPLETE, configured, why.as_str()));
@@ -368,14 +384,25 @@ impl Watch {
         self.transaction.withheld = true;
     }
     /// The stage is not to be given this message again.
-    pub(super) fn poison(&mut self) {
+    pub(super) fn poison(&mut self, configured: &Configured) {
         self.transaction.poisoned = true;
+        self.tell_abort(configured);
+    }
+
+    /// The message was refused before its end: what the stage took and said so far.
+    pub(super) fn give_up(&mut self, configured: &Configured) -> (Report, Option<StageTiming>) {
+        self.tell_abort(configured);
+        let verdict = self.transaction.refusal.take().map_or(Verdict::Deliver, Verdict::Refuse);
+        self.settle(configured, Report { verdict, ..Report::default() })
     }
 
     /// The transaction is over without a message.
     pub(super) fn abort(&mut self, configured: &Configured) {
         if self.transaction.called && !self.transaction.done {
             self.tell_abort(configured);
+        }
+        if self.transaction.trial {
+            configured.breaker.trial_given_up();
         }
         self.transaction = Transaction::default();
     }
@@ -395,7 +422,9 @@ impl Watch {
             Mode::Enforce => Decision::Refuse(refusal),
             Mode::Observe => {
                 tracing::info!(stage = %configured.name, event, %refusal, "observed: would refuse");
-                self.transaction.observed.push(named(OBSERVED, configured, &format!("refuse at {event}: {refusal}")));
+                let finding = named(OBSERVED, configured, &format!("refuse at {event}: {refusal}"));
+                // What was said of the session counts for every message of it.
+                if matches!(event, "connect" | "hello") { &mut self.observed } else { &mut self.transaction.observed }.push(finding);
                 Decision::Go
             }
         }
@@ -484,7 +513,7 @@ async fn call<T>(
         Poll::Ready(said) => Ok(said),
         Poll::Pending => {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
-            let own = if configured.stage.keeps_time() { configured.timeout * 10 } else { configured.timeout };
+            let own = if configured.stage.keeps_time() { configured.timeout.saturating_mul(10) } else { configured.timeout };
             timeout(own.min(left), call).await
         }
     };

@@ -62,7 +62,7 @@ fn a_class_keeps_as_the_quarantine_does_but_for_what_it_has_of_its_own() {
     let (spam, malware) = (settings.of(chain::HoldClass::Spam), settings.of(chain::HoldClass::Malware));
     assert_eq!((spam.keep, spam.size), (Duration::from_secs(2 * 86_400), 1 << 20));
     assert_eq!((malware.keep, malware.size), (spam.keep, 10 << 30));
-    let found = mistakes(&format!("{LEAST}[quarantine]\nsize = \"0B\"\n[quarantine.spma]\nkeep = \"1d\"\n"));
+    let found = mistakes(&format!("{LEAST}[quarantine]\nsize = \"0B\"\n[quarantine.spaam]\nkeep = \"1d\"\n"));
     assert!(found.iter().any(|mistake| mistake.contains("did you mean `spam`?")), "{found:#?}");
     assert_eq!(found.len(), 2, "{found:#?}");
 }
@@ -112,7 +112,9 @@ fn reference(directory: &Path) -> String {
         std::fs::write(directory.join(name), made.cert.pem()).unwrap();
     }
     std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    include_str!("../../deploy/octroi.toml").replace("/etc/octroi/tls", directory.to_str().unwrap())
+    include_str!("../../deploy/octroi.toml")
+        .replace("/etc/octroi/tls", directory.to_str().unwrap())
+        .replace("/usr/share/octroi/rules", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rules"))
 }
 
 #[test]

@@ -5,6 +5,10 @@
 //! another comes round to it, and fail when that other one has drained and gone. So nothing on the
 //! way of a session takes a lock that another worker holds, as everywhere in octroi; the price is
 //! that each worker asks for itself what it does not know yet.
+#[cfg(test)]
+#[path = "../../tests/support/dns.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of the binary need the rest")]
+pub(crate) mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -109,8 +113,8 @@ impl Resolver {
     }
 
     /// The client's name: what its address points to, if that points back (RFC 8601 §3, `iprev`);
-    /// the first of several, without the final dot, in lower case. Takes no longer than one question
-    /// may.
+    /// the first of several that is a host name, without the final dot, in lower case: it can stand
+    /// in a header field as it is. Takes no longer than one question may.
     ///
     /// # Errors
     /// It could not be found out. That one name behind the address cannot be found out is no error
@@ -127,14 +131,18 @@ async fn confirmed_name(resolver: &TokioResolver, address: IpAddr) -> Result<Opt
     let names = pointers.iter().filter_map(|data| if let RData::PTR(name) = data { Some(&name.0) } else { None });
     let mut unknown = None;
     for name in names.take(NAMES) {
+        let called = name.to_lowercase().to_ascii();
+        let called = called.trim_end_matches('.');
+        // DNS would have any octets in a name, a `)` and a line end as well.
+        if !called.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.')) || called.is_empty() {
+            continue;
+        }
         let points_back = match address {
             IpAddr::V4(_) => resolver.ipv4_lookup(name.clone()).await,
             IpAddr::V6(_) => resolver.ipv6_lookup(name.clone()).await,
         };
         match found(points_back) {
-            Ok(addresses) if addresses.iter().flatten().any(|data| data.ip_addr() == Some(address)) => {
-                return Ok(Some(name.to_lowercase().to_ascii().trim_end_matches('.').into()));
-            }
+            Ok(addresses) if addresses.iter().flatten().any(|data| data.ip_addr() == Some(address)) => return Ok(Some(called.into())),
             Ok(_) => {}
             Err(error) => unknown = Some(error),
         }

@@ -2,10 +2,6 @@ use super::*;
 use server::{Dns, Mood};
 use std::{net::UdpSocket, sync::mpsc, time::Instant};
 
-#[path = "../../tests/support/dns.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other tests need the rest")]
-mod server;
-
 fn resolver(dns: &Dns) -> Resolver {
     let settings = Settings { resolvers: vec![dns.address], timeout: Duration::from_millis(400), ..Settings::default() };
     Resolver::new(&settings)
@@ -25,8 +21,10 @@ async fn a_name_counts_only_if_it_points_back() {
     dns.pointer("192.0.2.3", "nowhere.example.org");
     dns.pointer("192.0.2.4", "nowhere.example.org").pointer("192.0.2.4", "four.example.org").address("four.example.org", "192.0.2.4");
     dns.pointer("2001:db8::1", "six.example.org").address("six.example.org", "192.0.2.6").address("six.example.org", "2001:db8::1");
+    dns.pointer("192.0.2.7", "a);b\r\n.example.org").address("a);b\r\n.example.org", "192.0.2.7");
     let resolver = resolver(&dns);
     assert_eq!(name(&resolver, "192.0.2.1").await.as_deref(), Some("mail.example.org"));
+    assert_eq!(name(&resolver, "192.0.2.7").await, None, "what is no host name");
     assert_eq!(name(&resolver, "::ffff:192.0.2.1").await.as_deref(), Some("mail.example.org"), "IPv4 in an IPv6 socket");
     assert_eq!(name(&resolver, "192.0.2.2").await, None, "a name that others have");
     assert_eq!(name(&resolver, "192.0.2.3").await, None, "a name that has no address");

@@ -239,7 +239,9 @@ impl Session {
         if !self.inspections.is_empty() {
             let seen = if forged.is_empty() { block.clone() } else { HeaderBlock::new(forged.apply(&block)) };
             if let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Headers(&seen)).await {
+                let mut conclusion = self.inspections.give_up();
                 if let Some(mailing) = &mut self.mailing {
+                    mailing.entry.concluded(&mut conclusion, now());
                     mailing.entry.decided_by(stage);
                 }
                 return Err(refusal);

@@ -86,3 +86,40 @@
 //! * A message with too many `Received` goes in circles and is refused (RFC 5321 §6.3).
 //! * Log lines are made of fields whose control characters are escaped, so that no client can
 //!   write a line of its own.
+//!
+//! ## Spoofed authors
+//!
+//! "Composition Kills" (USENIX Security 2020), Mailsploit (CVE-2017-7829), CVE-2024-49040: parts that
+//! are each right by themselves read different names, and the reader sees one that nobody checked.
+//!
+//! * The stage `auth` reads From once, as the grammar has it, and asks what other readers would see:
+//!   a second field or one in disguise, a second address, one hidden in a name or a comment or an
+//!   encoded word, source routes, groups, broken quotes, control characters, blank lines. Any doubt
+//!   is a finding and by default a refusal; where it is only reported, DMARC judges everybody who
+//!   could be meant and the worst counts.
+//! * The library that verifies is given that reading, not the message: what DMARC judges is what was
+//!   read. A domain or selector that is no host name is never asked for (the NUL of attack A3).
+//! * A signature that covers a part of the body (`l=`), or one of two fields of which readers show
+//!   one, is `policy`, not `pass`; so is SHA-1. From has to be signed.
+//! * Without a reverse-path SPF speaks for the host alone; a host name that only looks like the
+//!   author's domain is refused.
+//! * Signatures, their fields, ARC sets, SPF's look-ups and the time for all of them are bounded.
+//! * An ARC chain is believed only as far as everybody in it since is trusted by name.
+//! * Tests: `src/stages/auth/tests`, and `tests/promises/auth.rs` with signatures of another program.
+//! ## Archives that are bombs, and archives that two programs read differently
+//! 42.zip and its nested kin, Fifield's overlapping files (2019), members of gzip without end
+//! (CWE-409); directories that do not agree with what is in the archive, two archives in one file,
+//! a picture that is an archive as well.
+//! * Whatever comes out of an archive goes through one account ([`unpack`](crate::unpack)): octets
+//!   held, the windows of decoders included, files, depth, the ratio of out to in, time of a
+//!   processor. What meets a bound is told ([`Unpacked::exceeded`](crate::unpack::Unpacked)), and the
+//!   stage `attachments` holds or refuses it; it is never passed as clean.
+//! * No size that an archive states is believed: nothing is allocated by it, and a decoder runs to
+//!   its own end.
+//! * Of a zip all directories are read, the last first, and then every local header that none of
+//!   them covers; a file has every name that one of its headers gives it, and entries that mean the
+//!   same octets are unpacked once.
+//! * A reader of archives that panics costs the one archive its contents, and is reported as
+//!   `unreadable`.
+//! * Tests: `src/unpack/tests/bombs.rs` makes a bomb of every kind and counts what was asked of the
+//!   memory; `tests/promises/attachments.rs` sends one to the real binary; the fuzz target `unpack`.

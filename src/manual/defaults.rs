@@ -19,7 +19,19 @@
 //! | `timeouts.upstream_final` | 10 min | RFC 5321 §4.5.3.2.6 | the same |
 //! | `timeouts.message` | 2 min | well below the ten minutes a client waits, so that it has its answer | Rspamd 8 s, then passed unscanned |
 //! | `timeouts.hold` | 5 s | a body that takes longer would hold a process of the MTA | Postfix: as long as the client likes |
+//! | `unpack.size` | 60 MiB | with the message itself, a bomb takes less than 64 MiB; an attachment of 36 MiB, the most that 50 MiB of mail can hold, fits | ClamAV 400 MB |
+//! | `unpack.files` | 2000 | presentations have some hundreds | ClamAV 10000, Amavis 3000 |
+//! | `unpack.depth` | 10 | mail, archive, document, object and archive again are six | ClamAV 17, Amavis 14 |
+//! | `unpack.ratio` | 250 | a spreadsheet has 50, deflate can do 1032 | Amavis 500 |
+//! | `unpack.time` | 1 s | of a processor, so that load changes no verdict | ClamAV 2 min |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
 //! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
+//! | `dns.timeout`, `attempts` | 3 s, 2 | together less than a stage's 10 s, so that DNS that is silent is `temperror` and not a stage that failed | glibc 5 s, 2 |
+//! | `dns.cache` | 2048 a worker | what a busy hour asks for again; at the very worst 128 MiB a worker, as an answer may have 64 KiB | unbound by octets |
+//! | `auth.ambiguous` | reject | what people write has one author: refusals are rarer than one in a thousand | Gmail refuses several From fields |
+//! | `auth.spf_fail`, `dmarc` | report | what forwarding breaks is for the administrator to weigh, with rules | opendmarc, Rspamd: report |
+//! | `auth.temperror` | accept | broken zones are many, and defer mail for days | opendmarc: accept |
+//! | `spamd`'s `max_size` | 50 MiB | as much as the gate takes; SpamAssassin 4 looks at the beginning of large parts only | spamc 500 kB, MailScanner 200 kB, then unseen |
+//! | `exec`'s `processes`, `memory`, `cpu` | 8, 1 GiB, 1 min | a program that runs wild is stopped before the machine is | Postfix `pipe`: 20 processes, no other bound |

@@ -12,13 +12,18 @@
 //! | RFC 3848, 6531 §4.3 | protocol names in `Received` | [`message::Client`](crate::message::Client) | |
 //! | RFC 4954 | AUTH | [`upstream::Exchange`](crate::upstream::Exchange) | relayed to the upstream, line by line, over TLS only |
 //! | RFC 6152, 6531 | 8BITMIME, SMTPUTF8 | | offered where every upstream has them; nothing is converted |
+//! | RFC 6376, 8301, 8463 | DKIM | stage `auth` | `l=` and SHA-1 never pass; at most eight signatures are verified; `r=` and ATPS are not looked at |
+//! | RFC 7208 | SPF | stage `auth` | HELO and the reverse-path, each for itself; unknown mechanisms are passed over, void look-ups not counted, and of several records the first is taken, where the RFC has `permerror` |
+//! | RFC 7372 | codes of refusals by SPF, DMARC, iprev | stage `auth` | |
 //! | RFC 7435 | opportunistic TLS to the upstream | [`upstream`](crate::upstream) | |
 //! | RFC 7504 | 521 | | understood from upstreams |
 //! | RFC 8314 | implicit TLS | [`gate`](crate::gate) | |
-//! | RFC 8601 | `Authentication-Results` | [`gate`](crate::gate) | those in our name are removed |
+//! | RFC 8601 | `Authentication-Results` | [`gate`](crate::gate), stage `auth` | those in our name are removed; `iprev` is `fail` also where the address has no name at all |
+//! | RFC 8617 | ARC | stage `auth` | verified, not sealed; at most twenty sets |
 //! | RFC 8689 | REQUIRETLS | | offered over TLS where every upstream has it, and kept on a verified connection only |
 //! | RFC 8996 | no TLS below 1.2 | [`gate::tls`](crate::gate::tls) | |
 //! | RFC 9422 | LIMITS | | RCPTMAX only |
+//! | RFC 9989 | DMARC | stage `auth` | several authors are judged each, where the RFC judges none; no reports are sent |
 //! | PROXY protocol 1, 2 | | [`gate::proxy`](crate::gate::proxy) | believed from listed networks only, and required there |
 //! | XCLIENT | Postfix's XCLIENT_README | [`upstream`](crate::upstream) | NAME is always `[UNAVAILABLE]`: octroi asks no DNS |
 //! | systemd | `sd_notify(3)`, `sd_listen_fds(3)` | [`cli`](crate::cli), [`gate`](crate::gate) | |

@@ -46,3 +46,68 @@ fn take(inputs: Vec<Input>, limits: &Limits, memory: &Budget) -> Result<Files, M
     let unpacked = unpack::unpack(inputs, limits, &mut |octets| share.grow(octets)).map_err(|_| MimeError::Full)?;
     Ok(Files { unpacked, _share: share })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Content, Edit, Edits, Envelope, HeaderBlock, Message, spool};
+    use super::*;
+    use crate::smtp::{Mail, ReversePath};
+    use crate::unpack::Limit;
+    use std::io::Write;
+
+    /// A message of one part, a zip with a file of that many zeros; what it holds is counted on
+    /// `memory`.
+    async fn message(zeros: usize, memory: &Budget) -> Message {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        writer.start_file("zeros", zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(&vec![0; zeros]).unwrap();
+        let headers = "Content-Type: application/zip; name=a.zip\r\n";
+        let octets = [headers.as_bytes(), b"\r\n", &writer.finish().unwrap().into_inner()].concat();
+        let settings = spool::Settings {
+            in_memory: 1 << 20,
+            memory: memory.clone(),
+            disk: Budget::new(1 << 30),
+            directory: std::env::temp_dir().into(),
+        };
+        let mut spool = spool::Spool::new(&settings);
+        spool.push(octets.into()).await.unwrap();
+        let content: Content = spool.finish().await.unwrap();
+        let envelope = Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] };
+        Message::new(envelope.into(), HeaderBlock::new(headers.to_owned().into()), content)
+    }
+
+    #[tokio::test]
+    async fn files_are_found_once_and_counted_until_the_message_goes() {
+        let memory = Budget::new(32 << 20);
+        let message = message(5 << 20, &memory).await;
+        let before = memory.used();
+        let files = message.files().await.unwrap();
+        let paths: Vec<_> = files.all().iter().map(|file| files.path(file)).collect();
+        assert_eq!(paths, [vec!["a.zip"], vec!["a.zip", "zeros"]]);
+        assert_eq!(files.all()[0].declared, "application/zip".into());
+        assert!(memory.used() - before >= 5 << 20, "{}", memory.used() - before);
+        assert!(std::ptr::eq(files, message.clone().files().await.unwrap()), "clones share");
+        drop(message);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_memory_there_are_no_files() {
+        let memory = Budget::new(3 << 20);
+        let message = message(5 << 20, &memory).await;
+        assert_eq!(message.files().await.unwrap_err(), MimeError::Full);
+        drop(message);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn limits_are_those_of_the_message_and_an_edited_one_is_looked_at_again() {
+        let memory = Budget::new(32 << 20);
+        let limits = Arc::new(Limits { size: 1 << 20, ..Limits::default() });
+        let message = message(5 << 20, &memory).await.with_unpack_limits(limits);
+        assert_eq!(message.files().await.unwrap().exceeded(), Some(Limit::Size));
+        let edited = message.edited(&Edits(vec![Edit::ReplaceBody("nothing\r\n".into())]));
+        let files = edited.files().await.unwrap();
+        assert_eq!((files.all().len(), files.exceeded()), (1, None));
+    }
+}

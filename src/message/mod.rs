@@ -25,6 +25,7 @@ pub use spool::Spool;
 
 use crate::smtp::{Mail, Recipient};
 use crate::unpack;
+use budget::Share;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -112,6 +113,16 @@ impl Message {
         self.readings.get_or_init(|| readings::read(&self.content)).await.as_ref().map_err(Clone::clone)
     }
 
+    /// The whole message in one piece of memory, counted on the budget where it is not in one already.
+    ///
+    /// # Errors
+    /// There was no memory for it, or the file could not be read.
+    pub async fn whole(&self) -> Result<Whole, MimeError> {
+        let mut share = self.content.memory().share();
+        let octets = mime::whole(&self.content, &mut share).await?;
+        Ok(Whole { octets, _share: share })
+    }
+
     /// All files: every reading of every part, and what is inside of them. Unpacked once for all
     /// stages, when the first one asks.
     ///
@@ -120,6 +131,20 @@ impl Message {
     pub async fn files(&self) -> Result<&Files, MimeError> {
         let find = || async { files::find(self.readings().await?, Arc::clone(&self.unpack), self.content.memory()).await };
         self.files.get_or_init(find).await.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// A message in one piece, and what it takes of the memory budget.
+#[derive(Debug)]
+pub struct Whole {
+    octets: Bytes,
+    _share: Share,
+}
+
+impl Whole {
+    #[must_use]
+    pub fn octets(&self) -> &Bytes {
+        &self.octets
     }
 }
 

@@ -211,11 +211,12 @@ impl Quarantine {
         );
         let statement = statement.with(id).with(on).with(millis(SystemTime::now())).with(by).must_change();
         match self.0.database.write(vec![statement]).await {
+            Ok(_) => Ok(()),
             Err(StorageError::Unchanged) => Err(match self.entry(id).await {
                 Err(error) => error,
                 Ok(_) => QuarantineError::Conflict("it is deleted".into()),
             }),
-            done => Ok(drop(done?)),
+            Err(error) => Err(error.into()),
         }
     }
 }

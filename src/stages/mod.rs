@@ -14,12 +14,14 @@ mod auth;
 mod clamd;
 mod exec;
 mod headers;
+mod http;
 mod limits;
-mod milter;
+pub mod milter;
 mod mime;
 mod remote;
 mod rspamd;
 mod spamd;
+mod yara;
 
 /// A kind of stage that the configuration can name.
 pub struct Kind {
@@ -64,11 +66,13 @@ pub static KINDS: &[Kind] = &[
     clamd::KIND,
     exec::KIND,
     headers::KIND,
+    http::KIND,
     limits::KIND,
     milter::KIND,
     mime::KIND,
     rspamd::KIND,
     spamd::KIND,
+    yara::KIND,
 ];
 
 /// The settings of every `[[stage]]`.

@@ -14,6 +14,8 @@ pub struct File {
     pub is_body: bool,
     pub kind: Kind,
     pub flags: Flags,
+    /// A part of a document that its program names, and no person ever saves.
+    pub is_part: bool,
     /// Octets that are here; of one that is damaged or cut off, those that came.
     pub size: u64,
     /// Of those octets; `None` where none could be read.
@@ -28,7 +30,10 @@ impl File {
     /// The first of its names; without one, its kind.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.names.first().map_or_else(|| self.kind.name(), |name| name)
+        match self.names.first() {
+            Some(name) => name,
+            None => self.kind.name(),
+        }
     }
 
     /// What policy can call it: its kind, its class, its flags.

@@ -61,6 +61,30 @@ impl Class {
     }
 }
 
+impl Kind {
+    /// What is inside are its own parts, which its program names.
+    #[must_use]
+    pub fn has_parts(self) -> bool {
+        matches!(
+            self,
+            Self::Docx
+                | Self::Xlsx
+                | Self::Pptx
+                | Self::Ooxml
+                | Self::Odf
+                | Self::Epub
+                | Self::Ole
+                | Self::Doc
+                | Self::Xls
+                | Self::Ppt
+                | Self::Msg
+                | Self::Jar
+                | Self::Apk
+                | Self::Appx
+        )
+    }
+}
+
 macro_rules! kinds {
     ($($kind:ident $name:literal $class:ident;)*) => {
         /// What a file is, by its content.

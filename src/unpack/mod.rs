@@ -74,7 +74,8 @@ impl Unpacked {
 /// Whether there is anything to open: without, [`unpack`] takes microseconds.
 #[must_use]
 pub fn is_container(octets: &Bytes) -> bool {
-    open::is_container(detect::detect(octets, true).0, octets)
+    // All that is opened has a signature, at its start or at its end.
+    open::is_container(detect::by_signature(octets).unwrap_or(Kind::Unknown), octets)
 }
 
 /// Looks into everything. `reserve` is asked before memory is taken, in octets; what it grants is

@@ -137,6 +137,7 @@ impl<'a> Walk<'a> {
             is_body,
             kind: if unread { Kind::Unknown } else { kind },
             flags,
+            is_part: false,
             size: octets.len() as u64,
             sha256: if unread { None } else { digest::digest(&digest::SHA256, &octets).as_ref().try_into().ok() },
             octets,
@@ -200,10 +201,13 @@ impl<'a> Walk<'a> {
         // Children stand behind their parents, so that one way back reaches all of them.
         for at in (0..self.files.len()).rev() {
             let Some((flags, parent)) = self.files.get(at).map(|file| (file.flags.common(of_documents), file.parent)) else { continue };
-            if let Some(parent) = parent.and_then(|parent| self.files.get_mut(parent))
-                && matches!(parent.kind.class(), Class::Document | Class::Other)
-            {
+            let Some(parent) = parent.and_then(|parent| self.files.get_mut(parent)) else { continue };
+            let kind = parent.kind;
+            if matches!(kind.class(), Class::Document | Class::Other) {
                 parent.flags.set(flags);
+            }
+            if let Some(file) = self.files.get_mut(at) {
+                file.is_part = kind.has_parts() || (kind == Kind::Pdf && file.names.is_empty());
             }
         }
         Unpacked { files: self.files, exceeded: self.exceeded }

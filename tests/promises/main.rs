@@ -10,12 +10,14 @@
 )]
 
 mod attachments;
+mod auth;
 mod bounded;
 mod clamd;
 mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
+mod http_hook;
 mod milters;
 mod mime;
 mod partners;

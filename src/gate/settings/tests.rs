@@ -26,12 +26,12 @@ fn what_is_left_out_is_as_documented() {
 
 #[test]
 fn what_is_unpacked_is_bounded() {
-    let text = format!("{LISTENER}[unpack]\nsize = \"1MiB\"\nfiles = 2\ndepth = 3\nratio = 4\ntime = \"5s\"\n");
+    let text = format!("{LISTENER}tls = \"off\"\n[unpack]\nsize = \"1MiB\"\nfiles = 2\ndepth = 3\nratio = 4\ntime = \"5s\"\n");
     let (settings, problems) = read(&text);
     assert_eq!(problems, []);
     let limits = unpack::Limits { size: 1 << 20, files: 2, depth: 3, ratio: 4, time: Duration::from_secs(5) };
     assert_eq!(*settings.unpack, limits);
-    let (_, problems) = read(&format!("{LISTENER}[unpack]\ndepth = 0\nlevels = 3\n"));
+    let (_, problems) = read(&format!("{LISTENER}tls = \"off\"\n[unpack]\ndepth = 0\nlevels = 3\n"));
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].1.starts_with("`unpack.depth`: with nothing"), "{problems:?}");
 }

@@ -46,7 +46,7 @@ pub(super) const KIND: Kind = Kind {
     ],
     findings: &[
         Known::new("attachments.count", Type::Number, "attachments; what is inside them is not counted"),
-        Known::new("attachments.files", Type::Number, "files, those inside attachments counted"),
+        Known::new("attachments.files", Type::Number, "files, those inside archives counted, the parts of a document not"),
         Known::new("attachments.type", Type::Texts, "kinds and classes of all files, such as \"zip\", \"archive\", \"pe\", \"executable\""),
         Known::new("attachments.name", Type::Texts, "their names, with those of what they are in: \"invoice.zip/a.js\""),
         Known::new("attachments.extension", Type::Texts, "the ends of their names, in every reading, in lower case"),
@@ -162,13 +162,14 @@ fn shown(name: &str) -> String {
 }
 
 fn findings(files: &Files) -> Vec<Finding> {
-    let attachments = || files.all().iter().filter(|file| !file.is_body);
+    // What a document is made of is no attachment; only what it says of the document is told.
+    let attachments = || files.all().iter().filter(|file| !file.is_body && !file.is_part);
     let (mut words, mut traits, mut extensions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut findings = Vec::new();
     let bounded = |text: String| text.chars().take(LONGEST).collect::<String>();
     for file in files.all() {
         traits.extend(file.flags.names());
-        if file.is_body {
+        if file.is_body || file.is_part {
             continue;
         }
         words.extend([file.kind.name(), file.kind.class().name()]);

@@ -2,7 +2,7 @@
 use super::{mismatch, names, path, shown};
 use crate::{
     message::Files,
-    unpack::{File, Flag, Kind},
+    unpack::{File, Flag},
 };
 
 /// From the mildest to the strictest.
@@ -57,7 +57,7 @@ impl Policy {
                 say(*act, (*word).to_owned());
             }
         }
-        if !files.parent(file).is_some_and(|parent| has_parts(parent.kind)) {
+        if !file.is_part {
             for name in &file.names {
                 self.judge_name(name, &mut say);
             }
@@ -91,22 +91,4 @@ impl Policy {
             }
         }
     }
-}
-
-/// The files in these are parts that their programs name, and no person saves.
-fn has_parts(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Docx
-            | Kind::Xlsx
-            | Kind::Pptx
-            | Kind::Ooxml
-            | Kind::Odf
-            | Kind::Epub
-            | Kind::Ole
-            | Kind::Doc
-            | Kind::Xls
-            | Kind::Ppt
-            | Kind::Msg
-    )
 }

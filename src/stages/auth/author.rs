@@ -67,8 +67,8 @@ impl Authorship {
         }
         let reading = mailboxes::read(&text);
         self.doubts.extend(reading.doubts);
-        let count = reading.mailboxes.len();
-        for domain in reading.mailboxes.into_iter().map(|mailbox| mailbox.domain).chain(reading.hidden) {
+        let count = reading.domains.len();
+        for domain in reading.domains.into_iter().chain(reading.hidden) {
             if self.domains.len() < MOST && !self.domains.contains(&domain) {
                 self.domains.push(domain);
             }

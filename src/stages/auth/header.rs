@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 const NAME: &str = "Authentication-Results";
 /// A value that a sender chose is cut off here; no domain is longer.
 const LONGEST: usize = 255;
+/// Signatures that are told; the first are those that were verified.
+const MOST: usize = 10;
 
-/// Our results as an edit that puts them on top, so that they stand above the trace field they
-/// belong to (§4.1).
+/// Our results as an edit that puts them on top of what came (§4.1); only our own trace field will
+/// stand above.
 pub(super) fn edit(hostname: &str, client: &Client, results: &Results) -> Edit {
     let mut value = String::with_capacity(512);
     value.push_str(hostname);
@@ -35,7 +37,7 @@ fn write(out: &mut String, client: &Client, results: &Results) -> std::fmt::Resu
     if dkim.is_empty() {
         begin(out, "dkim", Outcome::None, "")?;
     }
-    for checked in dkim {
+    for checked in dkim.iter().take(MOST) {
         begin(out, "dkim", checked.outcome, checked.why)?;
         if let Some(signature) = &checked.signature {
             property(out, "header.d", &signature.d)?;

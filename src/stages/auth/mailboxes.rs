@@ -2,19 +2,11 @@
 use super::{doubt::Doubt, words};
 use std::collections::BTreeSet;
 
-/// A mailbox as the grammar has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mailbox {
-    /// As written, quotes and all.
-    pub local: String,
-    /// In lower case, without a final dot.
-    pub domain: String,
-}
-
 /// What there is to see in an address list.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    pub mailboxes: Vec<Mailbox>,
+    /// Of each mailbox as the grammar has it, in lower case, without a final dot.
+    pub domains: Vec<String>,
     /// Of addresses that only some readers see.
     pub hidden: Vec<String>,
     pub doubts: BTreeSet<Doubt>,
@@ -79,38 +71,40 @@ impl Reading {
         if after.iter().any(|token| !matches!(token, Token::Space | Token::Comment(_))) {
             self.doubts.insert(Doubt::TextAfterAddress);
         }
-        let mailbox = match &inside {
+        let domain = match &inside {
             Some(inside) => self.address(inside),
             None => self.bare(before),
         };
-        let around = if inside.is_some() { before } else { &[] };
-        for domain in bare_domains(around).chain(before.iter().chain(after).flat_map(bracketed_domains)) {
-            if mailbox.as_ref().is_none_or(|mailbox| !is_related(&mailbox.domain, &domain)) {
+        let inside = inside.unwrap_or_default();
+        let bare = [before, &inside, after].into_iter().flat_map(bare_domains);
+        let bracketed = before.iter().chain(after).flat_map(bracketed_domains);
+        for other in bare.chain(bracketed) {
+            if domain.as_ref().is_none_or(|domain| !is_related(domain, &other)) {
                 self.doubts.insert(Doubt::HiddenAddress);
-                self.hidden.push(domain);
+                self.hidden.push(other);
             }
         }
-        for text in before.iter().chain(after).filter_map(text) {
-            if words::decode(text).is_some_and(|decoded| decoded.contains(ends_lines)) {
+        for decoded in before.iter().chain(&inside).chain(after).filter_map(text).filter_map(words::decode) {
+            if decoded.contains(ends_lines) {
                 self.doubts.insert(Doubt::Control);
             }
         }
-        self.mailboxes.extend(mailbox);
+        self.domains.extend(domain);
     }
 
     /// The address between angle brackets.
-    fn address(&mut self, tokens: &[Token]) -> Option<Mailbox> {
+    fn address(&mut self, tokens: &[Token]) -> Option<String> {
         let start = tokens.iter().position(|token| *token != Token::Space)?;
         let end = tokens.iter().rposition(|token| *token != Token::Space)? + 1;
         let tokens = tokens.get(start..end)?;
         if tokens.iter().any(|token| matches!(token, Token::Space | Token::Comment(_))) {
             self.doubts.insert(Doubt::BrokenAddress);
         }
-        self.mailbox(tokens)
+        self.domain(tokens)
     }
 
     /// An address without angle brackets, perhaps with a comment or words around it.
-    fn bare(&mut self, tokens: &[Token]) -> Option<Mailbox> {
+    fn bare(&mut self, tokens: &[Token]) -> Option<String> {
         let at = tokens.iter().position(|token| *token == Token::Special('@'))?;
         let is_break = |token: &Token| matches!(token, Token::Space | Token::Comment(_));
         let start = tokens.get(..at)?.iter().rposition(is_break).map_or(0, |place| place + 1);
@@ -118,10 +112,11 @@ impl Reading {
         if tokens.get(end..)?.contains(&Token::Special('@')) || start == at || end == at + 1 {
             self.doubts.insert(Doubt::BrokenAddress);
         }
-        self.mailbox(tokens.get(start..end)?)
+        self.domain(tokens.get(start..end)?)
     }
 
-    fn mailbox(&mut self, tokens: &[Token]) -> Option<Mailbox> {
+    /// The domain of an address.
+    fn domain(&mut self, tokens: &[Token]) -> Option<String> {
         let at = tokens.iter().rposition(|token| *token == Token::Special('@'))?;
         let (local, domain) = (tokens.get(..at)?, tokens.get(at + 1..)?);
         if local.iter().any(|token| matches!(token, Token::Special(_))) {
@@ -136,13 +131,17 @@ impl Reading {
             }
         }
         let local = written(local);
-        let domain = written(domain).trim_end_matches('.').to_lowercase();
+        let domain = normal(&written(domain));
         if local.contains("=?") || domain.contains("=?") {
             self.doubts.insert(Doubt::EncodedAddress);
+            // A reader that decodes first may stop at what it finds there.
+            let decoded = words::decode(&local).into_iter().chain(words::decode(&domain));
+            let addresses = decoded.filter_map(|decoded| Some(normal(decoded.rsplit_once('@')?.1)));
+            self.hidden.extend(addresses.map(|domain| domain.chars().filter(|c| !c.is_control()).collect()));
         } else if !is_domain(&domain) || local.contains(|c: char| c.is_control() || c == '\u{fffd}') {
             self.doubts.insert(Doubt::Domain);
         }
-        Some(Mailbox { local, domain })
+        Some(domain)
     }
 }
 
@@ -179,7 +178,7 @@ fn written(tokens: &[Token]) -> String {
 /// The domains of what looks like an address among words that are not one.
 fn bare_domains(tokens: &[Token]) -> impl Iterator<Item = String> {
     tokens.windows(3).filter_map(|three| match three {
-        [Token::Word(_) | Token::Quoted(_), Token::Special('@'), Token::Word(domain)] => Some(domain.to_lowercase()),
+        [Token::Word(_) | Token::Quoted(_), Token::Special('@'), Token::Word(domain)] => Some(normal(domain)),
         _ => None,
     })
 }
@@ -191,7 +190,12 @@ fn bracketed_domains(token: &Token) -> Vec<String> {
     let decoded = words::decode(text);
     let texts = [Some(text), decoded.as_deref()];
     let bracketed = texts.into_iter().flatten().flat_map(|text| text.split('<').skip(1)).filter_map(|rest| rest.split('>').next());
-    bracketed.filter_map(|address| address.rsplit_once('@')).map(|(_, domain)| domain.trim().to_lowercase()).collect()
+    bracketed.filter_map(|address| address.rsplit_once('@')).map(|(_, domain)| normal(domain)).collect()
+}
+
+/// As domains are compared: in lower case, without a final dot.
+fn normal(domain: &str) -> String {
+    domain.trim().trim_end_matches('.').to_lowercase()
 }
 
 /// Whether nobody is fooled who takes one for the other: the same domain, or one above the other.
@@ -222,7 +226,10 @@ fn tokens(text: &str, doubts: &mut BTreeSet<Doubt>) -> Vec<Token> {
             '"' | '(' | '[' if closes => enclosed(after, c),
             _ => None,
         };
+        // What is in an encoded word is text, though §5 of RFC 2047 forbids much of it here.
+        let encoded = if c == '=' { words::read(rest).and_then(|(_, length)| rest.split_at_checked(length)) } else { None };
         let (token, left) = match (c, enclosed) {
+            ('=', _) if let Some((word, left)) = encoded => (Token::Word(word.to_owned()), left),
             ('"', Some((inside, left))) => (Token::Quoted(inside), left),
             ('(', Some((inside, left))) => (Token::Comment(inside), left),
             ('[', Some((inside, left))) => (Token::Word(format!("[{inside}]")), left),

@@ -9,6 +9,10 @@ const LENIENT: engine::GeneralPurpose = engine::GeneralPurpose::new(
         .with_decode_padding_mode(engine::DecodePaddingMode::Indifferent),
 );
 
+/// Octets within which a word has to end: RFC 2047 §2 has 75, and programs that break that do not
+/// break it by more.
+const LONGEST: usize = 1000;
+
 /// `text` with all its encoded words decoded, blanks between two of them left out (§6.2); what is in
 /// an unknown charset or encoding stays as it is. `None` where there is nothing to decode.
 pub(super) fn decode(text: &str) -> Option<String> {
@@ -36,8 +40,9 @@ pub(super) fn decode(text: &str) -> Option<String> {
 }
 
 /// The encoded word that `text` begins with, decoded, and its length.
-fn read(text: &str) -> Option<(String, usize)> {
-    let mut parts = text.get(2..)?.splitn(3, '?');
+pub(super) fn read(text: &str) -> Option<(String, usize)> {
+    let near = text.get(..text.floor_char_boundary(LONGEST))?.strip_prefix("=?")?;
+    let mut parts = near.splitn(3, '?');
     let (charset, encoding, rest) = (parts.next()?, parts.next()?, parts.next()?);
     let end = rest.find("?=")?;
     let encoded = rest.get(..end)?;
@@ -51,17 +56,9 @@ fn read(text: &str) -> Option<(String, usize)> {
     };
     // A language may follow the charset (RFC 2231 §5).
     let label = charset.split('*').next()?;
-    let charset = encoding_rs::Encoding::for_label(label.as_bytes())?;
-    let (decoded, _) = charset.decode_without_bom_handling(&octets);
-    let length = 2 + charset_and_encoding(text)? + end + 2;
-    Some((decoded.into_owned(), length))
-}
-
-/// Octets between `=?` and the encoded text.
-fn charset_and_encoding(text: &str) -> Option<usize> {
-    let after = text.get(2..)?;
-    let first = after.find('?')? + 1;
-    Some(first + after.get(first..)?.find('?')? + 1)
+    let known = encoding_rs::Encoding::for_label(label.as_bytes())?;
+    let (decoded, _) = known.decode_without_bom_handling(&octets);
+    Some((decoded.into_owned(), "=????=".len() + charset.len() + encoding.len() + end))
 }
 
 /// The `Q` encoding (§4.2).

@@ -1,7 +1,7 @@
 use crate::{
     chain::{HoldClass, Report, StageError, Verdict},
-    message::Edit,
-    smtp::{Mail, ReversePath},
+    message::{Edit, Envelope},
+    smtp::{Address, Mail, Recipient, ReversePath},
     stages::tests::{client, message, read},
     value::Id,
 };
@@ -98,6 +98,19 @@ async fn it_need_not_read_nor_be_read() {
     let edit = |at, name: &str, value: &str| Edit::InsertHeader { at, name: name.into(), value: value.into() };
     assert!(headers.stage.may_edit());
     assert_eq!(inspect(&headers, "").await.unwrap().edits, [edit(0, "X-B", "1"), edit(1, "X-A", "2")]);
+}
+
+#[tokio::test]
+async fn more_recipients_than_a_variable_holds_are_not_cut_off() {
+    let stage = stage("echo score 1", "");
+    let address = Address::parse(&format!("{}@example.org", "b".repeat(100)), false).unwrap();
+    for (count, fits) in [(900, true), (1000, false)] {
+        let mut message = message("A: b\r\n", "");
+        let recipients = vec![Recipient::new(address.clone()); count];
+        message.envelope = Envelope { mail: message.envelope.mail.clone(), recipients }.into();
+        let said = stage.stage.begin(&client()).await.unwrap().end_of_message(&message).await;
+        assert!(if fits { said.is_ok() } else { matches!(said, Err(StageError::TooLarge(_))) }, "{count}: {said:?}");
+    }
 }
 
 /// The process that a script wrote the number of, once it has.

@@ -1,32 +1,48 @@
 //! What a filter asks to be changed, between the end of the message and its last word.
-use super::{
-    negotiation::{Actions, Agreed},
-    wire::Packet,
-};
+use super::{negotiation::Actions, wire::Packet};
 use crate::{
     chain::{Hold, HoldClass},
-    message::Edit,
+    message::{
+        Edit,
+        budget::{Budget, Share},
+    },
     smtp::{Mail, Recipient},
 };
 use bytes::{Bytes, BytesMut};
 
 /// The changes so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Changes {
+    agreed: Actions,
     edits: Vec<Edit>,
+    /// Octets of memory that the edits may still take.
+    left: usize,
     body: Option<BytesMut>,
+    largest_body: u64,
+    /// What the body holds of the memory that all messages share.
+    share: Share,
     pub hold: Option<Hold>,
 }
+
+/// Octets that all changes but the body may have, and what each of them costs besides its text: a
+/// filter that never comes to an end would fill the memory otherwise.
+const MOST: usize = 4 << 20;
+const EACH: usize = 256;
 
 /// Characters of the reason that a filter gives for a quarantine.
 const REASON: usize = 200;
 
 impl Changes {
+    /// None yet. `largest_body`: octets that another body may have; they are counted in `memory`.
+    pub(super) fn new(agreed: Actions, largest_body: u64, memory: &Budget) -> Self {
+        Self { agreed, edits: Vec::new(), left: MOST, body: None, largest_body, share: memory.share(), hold: None }
+    }
+
     /// Takes a change; `None` where the packet is none.
     ///
     /// # Errors
-    /// A sentence for the log: what it asks for was not agreed upon, or cannot be read.
-    pub(super) fn take(&mut self, packet: &Packet, agreed: &Agreed, largest_body: u64) -> Option<Result<(), String>> {
+    /// A sentence for the log: what it asks for was not agreed upon, cannot be read, or is too much.
+    pub(super) fn take(&mut self, packet: &Packet) -> Option<Result<(), String>> {
         let needs = match packet.command {
             b'h' => Actions::ADD_HEADERS,
             b'i' => Actions::ADD_HEADERS,
@@ -39,13 +55,17 @@ impl Changes {
             b'q' => Actions::QUARANTINE,
             _ => return None,
         };
-        if !agreed.actions.has(needs) {
+        if !self.agreed.has(needs) {
             return Some(Err(format!("it asks for {:?}, which was not agreed upon", char::from(packet.command))));
         }
-        Some(self.change(packet, largest_body))
+        Some(self.change(packet))
     }
 
-    fn change(&mut self, packet: &Packet, largest_body: u64) -> Result<(), String> {
+    fn change(&mut self, packet: &Packet) -> Result<(), String> {
+        if packet.command != b'b' {
+            let left = self.left.checked_sub(packet.data.len() + EACH);
+            self.left = left.ok_or_else(|| format!("it asks for changes of more than {MOST} octets"))?;
+        }
         match packet.command {
             b'h' => {
                 let [name, value] = exactly(packet.texts()?)?;
@@ -71,8 +91,11 @@ impl Changes {
             }
             b'b' => {
                 let body = self.body.get_or_insert_default();
-                if (body.len() + packet.data.len()) as u64 > largest_body {
-                    return Err(format!("a body of more than {largest_body} octets"));
+                if (body.len() + packet.data.len()) as u64 > self.largest_body {
+                    return Err(format!("a body of more than {} octets", self.largest_body));
+                }
+                if !self.share.grow(packet.data.len() as u64) {
+                    return Err("no memory for the body that it wants".into());
                 }
                 body.extend_from_slice(&packet.data);
             }
@@ -99,8 +122,22 @@ impl Changes {
 
     /// In the order they were asked for; the body last.
     pub(super) fn into_edits(mut self) -> Vec<Edit> {
-        self.edits.extend(self.body.map(|body| Edit::replace_body(&Bytes::from(body))));
+        if let Some(Edit::ReplaceBody(octets)) = self.body.map(|body| Edit::replace_body(&body)) {
+            self.edits.push(Edit::ReplaceBody(Bytes::from_owner(Counted { octets, _share: self.share })));
+        }
         self.edits
+    }
+}
+
+/// Memory that is counted for as long as anybody holds it.
+struct Counted {
+    octets: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! A filter gets what Postfix would give it: connect, HELO, MAIL, RCPT, DATA, every header field, the
 //! body in pieces of up to 64 KiB, with the same macros at the same steps. It has one connection for
-//! each session, which serves all messages of that; `SMFIC_QUIT_NC` is not used to carry it over to
+//! each session, which serves all messages of that (one that the filter ended between two messages, as
+//! when it is restarted, is opened anew); `SMFIC_QUIT_NC` is not used to carry it over to
 //! another client, since not every filter knows it, and what one remembers of the last client would
 //! be believed of the next.
 //!
@@ -19,8 +20,10 @@
 //! | `negotiation` | what both sides agree on |
 //! | `macros` | what is said at which step |
 //! | `session` | the order of things |
-//! | `changes`, `reply` | what a filter asks for |
+//! | `answer`, `reply` | what a filter says to a command |
+//! | `changes` | what it asks for at the end of a message |
 
+mod answer;
 mod changes;
 mod macros;
 mod negotiation;
@@ -32,12 +35,15 @@ mod wire;
 
 use super::{Kind, Surroundings, documented, remote::Endpoint};
 use crate::{
-    chain::{Inspection, Known, Stage, StageError, Type},
+    chain::{Inspection, Known, Report, Stage, StageError, Type},
     dns::Resolver,
-    message::Client,
+    message::{Client, budget::Budget},
     value::{ByteSize, settings::Section},
 };
 use async_trait::async_trait;
+use bytes::BytesMut;
+use changes::Changes;
+use negotiation::Actions;
 use session::Session;
 use std::{sync::Arc, time::Duration};
 
@@ -90,4 +96,24 @@ impl Stage for Arc<Milter> {
     async fn begin(&self, client: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError> {
         Ok(Box::new(Session::new(Self::clone(self), Arc::clone(client))))
     }
+}
+
+/// What a filter comes to that says these octets: its options first, then what it wants at the end of
+/// a message. `None`: its last word is missing. It is how a session reads, without the session, for
+/// whoever has octets to try; `max_body` is the setting, `memory` what a new body is counted in.
+///
+/// # Errors
+/// It says something that is no answer, or asks for what it may not.
+pub fn hear(octets: &[u8], max_body: u64, memory: &Budget) -> Result<Option<Report>, StageError> {
+    let failed = |why: String| StageError::Failed(why.into());
+    let mut read = BytesMut::from(octets);
+    let Some(options) = wire::take_packet(&mut read).map_err(failed)? else { return Ok(None) };
+    let agreed = negotiation::agree(&options, Actions::ALL).map_err(failed)?;
+    let mut changes = Changes::new(agreed.actions, max_body, memory);
+    while let Some(packet) = wire::take_packet(&mut read).map_err(failed)? {
+        if let Some(said) = answer::said_at_end(&packet, &mut changes)? {
+            return Ok(Some(answer::report(said, changes)));
+        }
+    }
+    Ok(None)
 }

@@ -34,6 +34,11 @@ pub(super) fn custom(packet: &Packet) -> Result<Refusal, String> {
         if *code.get_or_insert(own) != own || !(rest.is_empty() || rest.starts_with([' ', '-'])) {
             return Err(wrong());
         }
+        // A client goes by either code (RFC 3463 §2).
+        let class = rest.get(1..).and_then(|text| text.split_once('.')).map(|(class, _)| class);
+        if class.is_some_and(|class| matches!(class, "2" | "4" | "5") && !digits.starts_with(class)) {
+            return Err(wrong());
+        }
         let printable = |c: char| if c.is_control() || !c.is_ascii() { '?' } else { c };
         lines.push(rest.get(1..).unwrap_or_default().chars().take(LONGEST).map(printable).collect::<String>());
     }
@@ -63,7 +68,7 @@ mod tests {
         ] {
             assert_eq!(custom(text).unwrap().to_string(), expected);
         }
-        for wrong in ["", "\0", "250 2.0.0 ok\0", "55", "550 a\n551 b\0", "5505.7.1 x\0", "abc def\0"] {
+        for wrong in ["", "\0", "250 2.0.0 ok\0", "55", "550 a\n551 b\0", "550 4.7.1 no\0", "5505.7.1 x\0", "abc def\0"] {
             assert!(custom(wrong).is_err(), "{wrong:?}");
         }
     }

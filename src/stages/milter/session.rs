@@ -1,17 +1,17 @@
 //! A milter's view of one session: a connection of its own, which lives as long as the session.
 use super::{
     Milter,
+    answer::{self, Said},
     changes::Changes,
     macros::{self, Step, Values},
     negotiation::{self, Agreed, Steps},
-    reply,
-    wire::{CHUNK, Packet, Wire, put_text},
+    wire::{CHUNK, Wire, put_text},
 };
 use crate::{
-    chain::{Decision, Finding, Inspection, Report, StageError, Verdict},
+    chain::{Decision, Inspection, Report, StageError, Verdict},
     message::{Client, HeaderBlock, Message},
     smtp::{
-        Mail, Recipient, Refusal,
+        Mail, Recipient,
         client::{mail_arguments, recipient_arguments},
     },
     value::Id,
@@ -44,17 +44,9 @@ struct Transaction {
     mail: Option<Mail>,
     /// The filter was told of it, and would have to be told of its end.
     open: bool,
-    /// The filter wants nothing more of it: it accepted or discarded it early.
+    /// The filter wants nothing more of it, and answers nothing more: it accepted, discarded or refused
+    /// it early.
     settled: Option<Verdict>,
-}
-
-/// What a filter answers to a command.
-enum Said {
-    Continue,
-    Accept,
-    Discard,
-    Skip,
-    Refuse(Refusal),
 }
 
 impl Session {
@@ -94,8 +86,8 @@ impl Session {
             out.put_u16(port);
             match address {
                 IpAddr::V4(address) => put_text(out, address.to_string()),
-                // As Postfix writes it.
-                IpAddr::V6(address) => put_text(out, format!("IPv6:{address}")),
+                // As Postfix writes it, without the tag that SMTP has for it.
+                IpAddr::V6(address) => put_text(out, address.to_string()),
             }
         })
         .await
@@ -139,8 +131,8 @@ impl Session {
         let line = self.line()?;
         loop {
             let packet = timeout(time, line.wire.next()).await.map_err(|_elapsed| StageError::Late)??;
-            if packet.command != PROGRESS {
-                return said(&packet);
+            if let Some(said) = answer::said(&packet)? {
+                return Ok(said);
             }
         }
     }
@@ -149,7 +141,12 @@ impl Session {
     fn decide(&mut self, said: Said) -> Decision {
         match said {
             Said::Continue | Said::Skip => Decision::Go,
-            Said::Refuse(refusal) => Decision::Refuse(refusal),
+            // libmilter does not even answer what else comes of such a message, and it does come where
+            // the stage only observes.
+            Said::Refuse(refusal) => {
+                self.message.settled = Some(Verdict::Refuse(refusal.clone()));
+                Decision::Refuse(refusal)
+            }
             // The end of the message is when that can be said.
             Said::Accept => {
                 self.message.settled = Some(Verdict::Deliver);
@@ -162,8 +159,12 @@ impl Session {
         }
     }
 
-    /// The last transaction is over for the filter as well.
+    /// The last transaction is over for the filter as well. A connection that ended since is given up
+    /// for a new one: a filter that is restarted should cost no client its next message.
     async fn close(&mut self) -> Result<(), StageError> {
+        if self.line.as_mut().is_some_and(|line| line.wire.is_stale()) {
+            self.line = None;
+        }
         if std::mem::take(&mut self.message).open
             && let Some(line) = &mut self.line
         {
@@ -191,14 +192,20 @@ impl Session {
             }
             match self.answer().await? {
                 Said::Continue => {}
+                // Of fields, that is; their end is told.
+                Said::Skip => break,
                 other => return Ok(other),
             }
         }
         Ok(Said::Continue)
     }
+
+    async fn greet(&mut self) -> Result<Decision, StageError> {
+        let hello = self.client.hello.as_ref().map(|(domain, _)| domain.as_str().to_owned()).unwrap_or_default();
+        of_session(self.ask(macros::HELO, Steps::NO_HELO, Steps::SILENT_HELO, None, |out| put_text(out, hello)).await?)
+    }
 }
 
-const PROGRESS: u8 = b'p';
 const ABORT: u8 = b'A';
 const HEADER: u8 = b'L';
 const BODY: u8 = b'B';
@@ -214,29 +221,16 @@ impl Line {
 }
 
 /// What an answer before MAIL comes to.
-fn of_session(said: Said) -> Decision {
-    match said {
+///
+/// # Errors
+/// There is nothing yet that could be discarded.
+fn of_session(said: Said) -> Result<Decision, StageError> {
+    Ok(match said {
         Said::Refuse(refusal) => Decision::Refuse(refusal),
         // Of the whole session nothing more is wanted.
         Said::Accept => Decision::Done,
-        Said::Continue | Said::Skip | Said::Discard => Decision::Go,
-    }
-}
-
-/// What a packet says that answers a command.
-fn said(packet: &Packet) -> Result<Said, StageError> {
-    Ok(match packet.command {
-        b'c' => Said::Continue,
-        b'a' => Said::Accept,
-        b'd' => Said::Discard,
-        b's' => Said::Skip,
-        b'r' => Said::Refuse(reply::reject()),
-        b't' => Said::Refuse(reply::tempfail()),
-        // It is for this client to hear that it should come again later.
-        b'4' => Said::Refuse(reply::shutdown()),
-        b'y' => Said::Refuse(reply::custom(packet).map_err(|why| StageError::Failed(why.into()))?),
-        b'f' => return Err(StageError::Failed("it says that it cannot go on".into())),
-        other => return Err(StageError::Failed(format!("it answered {:?}, which is no answer", char::from(other)).into())),
+        Said::Continue | Said::Skip => Decision::Go,
+        Said::Discard => return Err(StageError::Failed("it discards what is no message yet".into())),
     })
 }
 
@@ -252,26 +246,28 @@ fn value(value: &[u8], leading_space: bool) -> Vec<u8> {
 impl Inspection for Session {
     async fn connect(&mut self, client: &Arc<Client>) -> Result<Decision, StageError> {
         self.client = Arc::clone(client);
-        Ok(of_session(self.open().await?))
+        of_session(self.open().await?)
     }
 
     async fn hello(&mut self, client: &Arc<Client>) -> Result<Decision, StageError> {
         self.client = Arc::clone(client);
         self.close().await?;
-        let opened = of_session(self.ensure().await?);
+        let opened = of_session(self.ensure().await?)?;
         if opened != Decision::Go {
             return Ok(opened);
         }
-        let hello = client.hello.as_ref().map(|(domain, _)| domain.as_str().to_owned()).unwrap_or_default();
-        Ok(of_session(self.ask(macros::HELO, Steps::NO_HELO, Steps::SILENT_HELO, None, |out| put_text(out, hello)).await?))
+        self.greet().await
     }
 
     async fn mail(&mut self, client: &Arc<Client>, mail: &Mail, id: Id) -> Result<Decision, StageError> {
         self.client = Arc::clone(client);
         self.close().await?;
-        let opened = of_session(self.ensure().await?);
-        if opened != Decision::Go {
-            return Ok(opened);
+        if self.line.is_none() {
+            let opened = of_session(self.open().await?)?;
+            let greeted = if opened == Decision::Go { self.greet().await? } else { opened };
+            if greeted != Decision::Go {
+                return Ok(greeted);
+            }
         }
         self.message = Transaction { id: Some(id), mail: Some(mail.clone()), open: true, settled: None };
         let arguments = mail_arguments(mail);
@@ -287,7 +283,8 @@ impl Inspection for Session {
         let arguments = recipient_arguments(recipient);
         let put = |out: &mut BytesMut| arguments.iter().for_each(|argument| put_text(out, argument));
         let said = self.ask(macros::RCPT, Steps::NO_RCPT, Steps::SILENT_RCPT, Some(recipient), put).await?;
-        Ok(self.decide(said))
+        // Of this recipient only.
+        if let Said::Refuse(refusal) = said { Ok(Decision::Refuse(refusal)) } else { Ok(self.decide(said)) }
     }
 
     async fn headers(&mut self, headers: &HeaderBlock) -> Result<Decision, StageError> {
@@ -325,9 +322,8 @@ impl Inspection for Session {
         Ok(if self.message.settled.is_some() { Decision::Done } else { Decision::Go })
     }
 
-    async fn end_of_message(&mut self, _: &Message) -> Result<Report, StageError> {
+    async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
         if let Some(verdict) = self.message.settled.take() {
-            self.message = Transaction::default();
             return Ok(Report { verdict, ..Report::default() });
         }
         let milter = Arc::clone(&self.milter);
@@ -337,31 +333,16 @@ impl Inspection for Session {
         let values = Values { hostname: &milter.hostname, client: &client, name: &name, id, mail: mail.as_ref(), recipient: None };
         macros::put(&mut line.wire, &line.agreed, macros::END_OF_MESSAGE, &values);
         line.wire.put(macros::END_OF_MESSAGE.command(), |_| {});
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(line.agreed.actions, milter.max_body, message.content.memory());
         let said = loop {
             let packet = timeout(milter.timeout, line.wire.next()).await.map_err(|_elapsed| StageError::Late)??;
-            match changes.take(&packet, &line.agreed, milter.max_body) {
-                Some(taken) => taken.map_err(|why| StageError::Failed(why.into()))?,
-                None if packet.command == PROGRESS => {}
-                None => break said(&packet)?,
+            if let Some(said) = answer::said_at_end(&packet, &mut changes)? {
+                break said;
             }
         };
         // It is over for the filter too: it waits for the next MAIL.
         self.message = Transaction::default();
-        let mut report = Report::default();
-        if let Some(hold) = changes.hold.take() {
-            report.findings.push(Finding::text("milter.quarantine", hold.reason.clone()));
-            report.verdict = Verdict::Quarantine(hold);
-        }
-        match said {
-            Said::Continue | Said::Accept | Said::Skip => report.edits = changes.into_edits(),
-            Said::Discard => report.verdict = report.verdict.or_stricter(Verdict::Discard),
-            Said::Refuse(refusal) => {
-                report.findings.push(Finding::text("milter.reply", refusal.to_string()));
-                report.verdict = Verdict::Refuse(refusal);
-            }
-        }
-        Ok(report)
+        Ok(answer::report(said, changes))
     }
 
     fn abort(&mut self) {

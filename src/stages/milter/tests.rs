@@ -1,84 +1,17 @@
-//! A filter that does as it is told, in every way there is.
+//! What becomes of whatever a filter says.
+mod filter;
+
+use super::hear;
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Report, StageError, Verdict},
-    message::{Client, Edits, Message, TlsFacts},
+    message::{Client, Edits, Message, TlsFacts, budget::Budget},
     smtp::{Address, Domain, Mail, Recipient, Refusal, ReversePath},
     stages::tests::{client, message, read},
     value::Id,
 };
-use bytes::{BufMut, Bytes, BytesMut};
-use std::sync::{Arc, Mutex};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
-
-/// What the filter answers: commands and data. Nothing: it hangs.
-type Script = fn(u8) -> Vec<(u8, &'static [u8])>;
-/// What it was sent, as `C data`, with NUL shown as `|`; macros as they come.
-type Log = Arc<Mutex<Vec<String>>>;
-
-#[derive(Clone)]
-struct Filter {
-    version: u32,
-    actions: u32,
-    steps: u32,
-    more: &'static [u8],
-    script: Script,
-}
-
-fn agreeable(command: u8) -> Vec<(u8, &'static [u8])> {
-    if matches!(command, b'D' | b'A' | b'Q') { vec![] } else { vec![(b'c', b"")] }
-}
-
-impl Filter {
-    fn new(script: Script) -> Self {
-        Self { version: 6, actions: 0xff, steps: 0, more: b"", script }
-    }
-
-    /// Serves connections until the test ends.
-    async fn start(self) -> (String, Log) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, log) = (listener.local_addr().unwrap().to_string(), Log::default());
-        let of_task = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                of_task.lock().unwrap().push("connection".into());
-                while let Ok(length) = stream.read_u32().await {
-                    let mut packet = vec![0; length as usize];
-                    stream.read_exact(&mut packet).await.unwrap();
-                    let (command, data) = packet.split_first().unwrap();
-                    let mut out = BytesMut::new();
-                    if *command == b'O' {
-                        let length = 13 + self.more.len();
-                        out.put_u32(length as u32);
-                        out.put_u8(b'O');
-                        [self.version, self.actions, self.steps].iter().for_each(|number| out.put_u32(*number));
-                        out.put_slice(self.more);
-                    } else {
-                        let data = String::from_utf8_lossy(data).replace('\0', "|");
-                        of_task.lock().unwrap().push(format!("{} {data}", char::from(*command)));
-                        for (command, data) in (self.script)(*command) {
-                            if command == 0 {
-                                // Octets as they are; none: the end of the connection.
-                                out.put_slice(data);
-                                if data.is_empty() {
-                                    let _ = stream.shutdown().await;
-                                }
-                                continue;
-                            }
-                            out.put_u32(data.len() as u32 + 1);
-                            out.put_u8(command);
-                            out.put_slice(data);
-                        }
-                    }
-                    let _ = stream.write_all(&out).await;
-                }
-            }
-        });
-        (address, log)
-    }
-}
+use bytes::Bytes;
+use filter::{Filter, Log, agreeable};
+use std::sync::Arc;
 
 fn greeted() -> Arc<Client> {
     let tls = TlsFacts { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", sni: None, client_subject: None, resumed: false };
@@ -90,6 +23,11 @@ fn address(text: &str) -> Address {
 }
 fn content() -> Message {
     message("Subject: x\r\n y\r\nTo:b\r\n", "body\r\n")
+}
+
+/// The commands so far, without macros; `c` is a connection.
+fn commands(log: &Log) -> String {
+    log.lock().unwrap().iter().filter(|line| !line.starts_with("D ")).filter_map(|line| line.chars().next()).collect()
 }
 
 struct Session(Box<dyn crate::chain::Inspection>);
@@ -178,7 +116,8 @@ async fn steps_that_a_filter_does_not_want_are_left_out_and_silent_ones_not_wait
     // And of the macros `i` and the client's address at MAIL only.
     let filter = Filter { steps, more: b"\0\0\0\x02{client_addr} i\0", actions: 0x100, ..Filter::new(silent) };
     let (address, log) = filter.start().await;
-    assert_eq!(Session::begin(&address, "").await.pass().await.unwrap().unwrap(), Report::default());
+    let mut session = Session::begin(&address, "").await;
+    assert_eq!(session.pass().await.unwrap().unwrap(), Report::default());
     let log: Vec<_> = log.lock().unwrap().iter().filter(|line| !line.starts_with("D ") || line.starts_with("D M")).cloned().collect();
     assert!(log[1].starts_with("D M{client_addr}|192.0.2.1|i|") && log[1].matches('|').count() == 4, "{log:?}");
     assert_eq!(log[2..], ["M <a@example.net>|SIZE=7|", "T ", "L Subject| x\n y|", "L To|b|", "N ", "E "]);
@@ -272,11 +211,17 @@ async fn whatever_is_no_answer_is_a_failure_and_never_a_pass() {
         answering!(b'M', (0, b"")),
         answering!(b'B', (0, b"HTTP/1.1 200 OK\r\n\r\n")),
         answering!(b'E', (0, b"")),
+        answering!(b'C', (b'd', b"")),
+        answering!(b'M', (b'c', b"and more")),
+        answering!(b'M', (b'c', b""), (b'c', b"")),
+        answering!(b'H', (b'c', b""), (b'c', b"")),
         answering!(b'E', (b'h', b"X")),
         answering!(b'E', (b'h', b"X\0")),
         answering!(b'E', (b'i', b"\0\0")),
         answering!(b'E', (b'+', b"<not an address\0")),
         answering!(b'E', (b'e', b"a b c\0")),
+        // It never comes to an end.
+        Filter::new(|command| if command == b'E' { vec![(b'h', b"X\0y\0"); 20_000] } else { agreeable(command) }),
         Filter { actions: 0x1, ..answering!(b'E', (b'b', b"new body"), (b'c', b"")) },
         Filter { version: 9, ..Filter::new(agreeable) },
         Filter { actions: 0xffff_ffff, ..Filter::new(agreeable) },
@@ -298,6 +243,18 @@ async fn a_body_beyond_the_limit_is_a_failure() {
     let (address, _) = answering!(b'E', (b'b', b"0123456789"), (b'b', b"0123456789"), (b'c', b"")).start().await;
     let mut session = Session::begin(&address, "max_body = \"15B\"").await;
     assert!(matches!(session.pass().await, Err(StageError::Failed(_))));
+}
+
+#[test]
+fn a_new_body_is_counted_for_as_long_as_it_is_held() {
+    let mut octets = b"\0\0\0\x0dO\0\0\0\x06\0\0\0\x02\0\0\0\0".to_vec();
+    octets.extend_from_slice(b"\0\0\0\x05bbody\0\0\0\x01c");
+    let memory = Budget::new(6);
+    let report = hear(&octets, 100, &memory).unwrap().unwrap();
+    assert_eq!((report.edits.len(), memory.used()), (1, 4));
+    assert!(matches!(hear(&octets, 100, &memory), Err(StageError::Failed(_))), "there is no room for a second one");
+    drop(report);
+    assert_eq!(memory.used(), 0);
 }
 
 #[tokio::test]
@@ -323,9 +280,76 @@ async fn one_connection_serves_the_messages_of_a_session() {
         session.body(&Bytes::from(vec![b'x'; 100_000])).await.unwrap();
         session.end_of_message(&content()).await.unwrap();
     }
+    assert_eq!(commands(&log), "cCHMAMTLLNBBEMAMTLLNBBE", "one connection, and the filter is told of what was given up");
     let log = log.lock().unwrap();
-    let commands: String = log.iter().filter(|line| !line.starts_with("D ")).filter_map(|line| line.chars().next()).collect();
-    assert_eq!(commands, "cCMAMTLLNBBEMAMTLLNBBE", "one connection, and the filter is told of what was given up");
     let sizes: Vec<_> = log.iter().filter(|line| line.starts_with("B ")).map(|line| line.len() - 2).collect();
     assert_eq!(sizes[..2], [65_535, 34_465]);
+}
+
+#[tokio::test]
+async fn a_filter_hears_nothing_more_of_a_message_that_it_refused_but_its_end() {
+    // As libmilter: of what comes after its refusal it answers nothing. It comes where the stage only
+    // observes.
+    let refusing = Filter::new(|command| match command {
+        b'R' => vec![(b't', b"")],
+        b'L' => vec![(b'r', b"")],
+        b'N' | b'B' | b'E' => vec![],
+        other => agreeable(other),
+    });
+    let (address, log) = refusing.start().await;
+    let Session(mut session) = Session::begin(&address, "").await;
+    for _ in 0..2 {
+        session.mail(&greeted(), &Mail::new(ReversePath(None)), Id::generate()).await.unwrap();
+        let said = session.recipient(&Recipient::new(self::address("b@example.org"))).await.unwrap();
+        assert!(matches!(said, Decision::Refuse(_)), "and the message goes on to others");
+        assert!(matches!(session.headers(&content().headers).await.unwrap(), Decision::Refuse(_)));
+        assert_eq!(session.body(&Bytes::from_static(b"body\r\n")).await.unwrap(), Decision::Done);
+        let verdict = session.end_of_message(&content()).await.unwrap().verdict;
+        assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
+    }
+    assert_eq!(commands(&log), "cCHMRTLAMRTL");
+}
+
+#[tokio::test]
+async fn a_filter_that_needs_no_more_fields_hears_of_their_end() {
+    let (address, log) = answering!(b'L', (b's', b"")).start().await;
+    let mut session = Session::begin(&address, "").await;
+    assert_eq!(session.pass().await.unwrap().unwrap(), Report::default());
+    assert_eq!(commands(&log), "cCHMRTLNBE");
+}
+
+#[tokio::test]
+async fn a_filter_that_was_restarted_between_messages_is_asked_anew() {
+    let (address, log) = answering!(b'E', (b'c', b""), (0, b"")).start().await;
+    let mut session = Session::begin(&address, "").await;
+    assert_eq!(session.pass().await.unwrap().unwrap(), Report::default());
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let Session(mut session) = session;
+    session.mail(&greeted(), &Mail::new(ReversePath(None)), Id::generate()).await.unwrap();
+    let commands = commands(&log);
+    assert!(commands.starts_with("cCHMRTLLNBE") && commands.ends_with("CHM"), "{commands}");
+    assert_eq!(commands.matches('c').count(), 2, "{commands}");
+}
+
+#[tokio::test]
+async fn a_filter_is_told_that_the_session_is_over() {
+    let (address, log) = Filter::new(agreeable).start().await;
+    let mut session = Session::begin(&address, "").await;
+    session.pass().await.unwrap().unwrap();
+    drop(session);
+    let quit = async {
+        while !commands(&log).ends_with("EQ") {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), quit).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_of_ipv6_comes_without_a_tag() {
+    let (address, log) = Filter::new(agreeable).start().await;
+    let Session(mut session) = Session::begin(&address, "").await;
+    let client = Client { address: "[2001:db8::1]:258".parse().unwrap(), ..(*client()).clone() };
+    session.connect(&client.into()).await.unwrap();
+    assert_eq!(log.lock().unwrap().last().unwrap(), "C unknown|6\u{1}\u{2}2001:db8::1|");
 }

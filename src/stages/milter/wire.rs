@@ -2,7 +2,8 @@
 //! `mfdef.h`). Every length is checked before it is believed.
 use crate::{chain::StageError, stages::remote::Stream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 /// The longest packet that is taken, command and data: replaced bodies come in pieces of 64 KiB,
 /// and no header field is longer.
@@ -11,6 +12,7 @@ const LONGEST: usize = 256 << 10;
 pub(super) const CHUNK: usize = 65_535;
 /// Octets that are gathered before they are written, where no answer is waited for.
 const GATHERED: usize = 64 << 10;
+const QUIT: u8 = b'Q';
 
 /// What the other side said, and its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +26,13 @@ pub(super) struct Wire {
     stream: Stream,
     out: BytesMut,
     read: BytesMut,
+    /// Somebody gave up in the middle of a write, or before the answer came.
+    broken_off: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), read: BytesMut::new() }
+        Self { stream, out: BytesMut::new(), read: BytesMut::new(), broken_off: false }
     }
 
     /// Puts a packet into the queue; `data` writes what follows the command.
@@ -44,6 +48,13 @@ impl Wire {
     /// # Errors
     /// The milter went away.
     pub(super) async fn flush(&mut self) -> Result<(), StageError> {
+        let broken_off = std::mem::replace(&mut self.broken_off, true);
+        self.write().await?;
+        self.broken_off = broken_off;
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), StageError> {
         let out = self.out.split();
         if !out.is_empty() {
             self.stream.write_all(&out).await.map_err(|error| StageError::Failed(error.into()))?;
@@ -51,14 +62,31 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends what is queued and reads the next packet.
-    ///
+    /// Whether nobody can go on with it: the milter ended the connection since, said something that
+    /// nobody asked for, or still owes an answer that nobody waited for.
+    pub(super) fn is_stale(&mut self) -> bool {
+        let mut octet = [0];
+        let mut unasked = ReadBuf::new(&mut octet);
+        self.broken_off
+            || !self.read.is_empty()
+            || self.stream.as_mut().poll_read(&mut Context::from_waker(Waker::noop()), &mut unasked).is_ready()
+    }
+
     /// # Errors
-    /// The milter went away, or said something that is no packet.
+    /// The milter went away, said something that is no packet, or said it before it was asked: what
+    /// is left over would be taken for the answer to the next question, and every answer for that to
+    /// another one.
     pub(super) async fn next(&mut self) -> Result<Packet, StageError> {
-        self.flush().await?;
+        if !self.out.is_empty() && !self.read.is_empty() {
+            return Err(StageError::Failed("it answered what it was not asked".into()));
+        }
+        if std::mem::replace(&mut self.broken_off, true) {
+            return Err(StageError::Failed("nobody waited for its last answer".into()));
+        }
+        self.write().await?;
         loop {
             if let Some(packet) = take_packet(&mut self.read).map_err(|why| StageError::Failed(why.into()))? {
+                self.broken_off = false;
                 return Ok(packet);
             }
             match self.stream.read_buf(&mut self.read).await {
@@ -66,6 +94,17 @@ impl Wire {
                 Ok(_) => {}
                 Err(error) => return Err(StageError::Failed(error.into())),
             }
+        }
+    }
+}
+
+/// The milter is told, where that needs no waiting: some take an end without it for a failure.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.put(QUIT, |_| {});
+        let said = self.stream.as_mut().poll_write(&mut Context::from_waker(Waker::noop()), &self.out);
+        if let Poll::Ready(Err(error)) = said {
+            tracing::debug!(%error, "the milter is gone already");
         }
     }
 }
@@ -161,6 +200,18 @@ mod tests {
         assert!(packet(b"\0\0\0").number_and_texts().is_err());
         assert!(packet(b"\0\0\0\x02a").number_and_texts().is_err());
         assert_eq!(packet(b"\0\0\0\x02a\0\0").number_and_texts().unwrap(), (2, vec![&b"a"[..], b""]));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waited_for_is_not_the_next_one() {
+        let (ours, mut theirs) = tokio::io::duplex(100);
+        let mut wire = Wire::new(Box::pin(ours));
+        wire.put(b'B', |_| {});
+        assert!(!wire.is_stale());
+        assert!(futures_util::FutureExt::now_or_never(wire.next()).is_none());
+        theirs.write_all(b"\0\0\0\x01c").await.unwrap();
+        wire.put(b'E', |_| {});
+        assert!(wire.is_stale() && matches!(wire.next().await, Err(StageError::Failed(_))));
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// What it would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    NoAction,
+    Clean,
     Greylist,
     AddHeader,
     RewriteSubject,
@@ -36,7 +36,7 @@ const SYMBOLS: usize = 100;
 const LONGEST: usize = 200;
 
 const ACTIONS: &[(&str, Action)] = &[
-    ("no action", Action::NoAction),
+    ("no action", Action::Clean),
     ("greylist", Action::Greylist),
     ("add header", Action::AddHeader),
     ("rewrite subject", Action::RewriteSubject),

@@ -59,8 +59,8 @@ const MAX_SIZE: ByteSize = ByteSize(50 << 20);
 
 /// What "reject" means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reject {
-    Reject,
+enum Spam {
+    Refuse,
     Quarantine,
     Tempfail,
     Discard,
@@ -71,7 +71,7 @@ struct Rspamd {
     endpoint: Endpoint,
     password: Option<Secret>,
     settings_id: Option<Box<str>>,
-    reject: Reject,
+    reject: Spam,
     read_only: bool,
     max_size: u64,
     hostname: Arc<str>,
@@ -83,13 +83,13 @@ fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<d
     let password = section.take("password");
     let settings_id = section.take("settings_id");
     let words = [
-        ("reject", Reject::Reject),
-        ("quarantine", Reject::Quarantine),
-        ("tempfail", Reject::Tempfail),
-        ("discard", Reject::Discard),
-        ("report", Reject::Report),
+        ("reject", Spam::Refuse),
+        ("quarantine", Spam::Quarantine),
+        ("tempfail", Spam::Tempfail),
+        ("discard", Spam::Discard),
+        ("report", Spam::Report),
     ];
-    let reject = section.choice("reject", &words, Reject::Reject);
+    let reject = section.choice("reject", &words, Spam::Refuse);
     let read_only = section.take_or("read_only", false);
     let max_size = section.take_or("max_size", MAX_SIZE).0;
     let Surroundings { hostname, dns, .. } = surroundings.clone();
@@ -136,21 +136,24 @@ impl Rspamd {
         let spam = || Verdict::Quarantine(Hold { class: HoldClass::Spam, reason: format!("Rspamd scores it {}", answer.score).into() });
         let mut edits = answer.edits.clone();
         let verdict = match (answer.action, self.reject) {
-            (Action::Reject, Reject::Reject) => said(554, "5.7.1", "spam message rejected"),
-            (Action::Reject, Reject::Tempfail) => said(451, "4.7.1", "try again later"),
-            (Action::Reject, Reject::Quarantine) | (Action::Quarantine, _) => spam(),
-            (Action::Reject, Reject::Discard) | (Action::Discard, _) => Verdict::Discard,
-            (Action::SoftReject | Action::Greylist, _) => said(451, "4.7.1", "try again later"),
+            (Action::Reject, Spam::Refuse) => said(554, "5.7.1", "spam message rejected"),
+            (Action::Reject, Spam::Tempfail) => said(451, "4.7.1", "try again later"),
+            (Action::Reject, Spam::Quarantine) | (Action::Quarantine, _) => spam(),
+            (Action::Reject, Spam::Discard) | (Action::Discard, _) => Verdict::Discard,
+            (Action::SoftReject, _) => said(451, "4.7.1", "try again later"),
             (Action::RewriteSubject, _) => {
                 edits.push(Edit::ReplaceHeader { name: "Subject".into(), nth: 1, value: subject(answer.subject.as_deref(), message) });
                 Verdict::Deliver
             }
             (Action::AddHeader, _) => {
-                // As Rspamd's own milter does.
+                // As Rspamd's own milter does: whoever reads the first one only is not to read the
+                // sender's.
+                edits.push(Edit::DeleteHeader { name: "X-Spam".into(), nth: 0 });
                 edits.push(Edit::AddHeader { name: "X-Spam".into(), value: "Yes".into() });
                 Verdict::Deliver
             }
-            (Action::Reject, Reject::Report) | (Action::NoAction, _) => Verdict::Deliver,
+            // "greylist" is a score; where its greylisting means it, Rspamd says "soft reject".
+            (Action::Reject, Spam::Report) | (Action::Clean | Action::Greylist, _) => Verdict::Deliver,
         };
         if self.read_only {
             edits.clear();

@@ -69,8 +69,8 @@ async fn actions_mean_what_they_say_or_what_is_configured() {
         ("reject", "reject = \"tempfail\"", later.clone()),
         ("reject", "reject = \"quarantine\"", hold),
         ("reject", "reject = \"report\"", Verdict::Deliver),
-        ("soft reject", "", later.clone()),
-        ("greylist", "", later),
+        ("soft reject", "", later),
+        ("greylist", "", Verdict::Deliver),
         ("discard", "", Verdict::Discard),
         ("no action", "", Verdict::Deliver),
     ] {

@@ -151,7 +151,7 @@ fn query(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, Sto
 
 /// An empty file that nobody else may read, and that is in its directory for good.
 fn make(path: &Path) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(directory)?;
     let file = File::options().create(true).append(true).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;

@@ -104,7 +104,8 @@ pub(super) fn detect(octets: &[u8], is_body: bool) -> (Kind, Flags) {
     (kind, flags)
 }
 
-fn by_signature(octets: &[u8]) -> Option<Kind> {
+/// The kind of what has a signature, or a header that can be checked.
+pub(super) fn by_signature(octets: &[u8]) -> Option<Kind> {
     if octets.is_empty() {
         return Some(Kind::Empty);
     }
@@ -125,7 +126,7 @@ fn is_plausible(kind: Kind, octets: &[u8]) -> bool {
     match kind {
         Kind::Gzip => octets.get(2) == Some(&8),
         Kind::Bzip2 => octets.get(3).is_some_and(|level| (b'1'..=b'9').contains(level)) && octets.len() >= 14,
-        Kind::Arj => octets.get(2..4).is_some_and(|size| matches!(u16::from_le_bytes([size[0], size[1]]), 30..=2600)),
+        Kind::Arj => le16(octets, 2).is_some_and(|size| matches!(size, 30..=2600)),
         _ => true,
     }
 }
@@ -189,7 +190,7 @@ fn rar_is_encrypted(octets: &[u8]) -> bool {
         let size = octets.iter().skip(12).take(3).take_while(|octet| **octet & 0x80 != 0).count() + 1;
         return octets.get(12 + size) == Some(&4);
     }
-    let flags = |at: usize| octets.get(at..at + 2).map_or(0, |flags| u16::from_le_bytes([flags[0], flags[1]]));
+    let flags = |at: usize| le16(octets, at).unwrap_or(0);
     flags(10) & 0x80 != 0 || (octets.get(22) == Some(&0x74) && flags(23) & 4 != 0)
 }
 

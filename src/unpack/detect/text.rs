@@ -4,8 +4,8 @@ use memchr::memmem;
 use std::borrow::Cow;
 
 /// How much of a text is searched, from its start and from its end: scripts are padded.
-const HEAD: usize = 256 << 10;
-const TAIL: usize = 64 << 10;
+const HEAD: usize = 1 << 20;
+const TAIL: usize = 256 << 10;
 /// How much of it decides whether it is text.
 const SAMPLE: usize = 4 << 10;
 /// Characters in a row that are base64 and no word.
@@ -30,7 +30,8 @@ pub(super) fn detect(octets: &[u8], is_body: bool) -> (Kind, Flags) {
         // What a browser would make of a body that only its declaration calls HTML.
         return (Kind::Text, if smuggles(&text) { Flag::HtmlSmuggling.into() } else { Flags::default() });
     }
-    (script(&text, start).unwrap_or(if start.starts_with(b"<?xml") { Kind::Xml } else { Kind::Text }), Flags::default())
+    let plain = if start.starts_with(b"<?xml") { Kind::Xml } else { Kind::Text };
+    (script(&text, start).unwrap_or(plain), Flags::default())
 }
 
 /// The text in lower case, as far as it is searched, from whatever encoding is a superset of ASCII

@@ -1,6 +1,10 @@
 //! Documents: what makes a zip an OOXML or OpenDocument file, what they fetch, and PDF.
 use super::stream::DEFLATE_WINDOW;
-use crate::unpack::{Flag, Kind, account::Stop, walk::Walk};
+use crate::unpack::{
+    Flag, Flags, Kind,
+    account::Stop,
+    walk::{Found, Walk},
+};
 use bytes::Bytes;
 use memchr::memmem;
 use std::io::Cursor;
@@ -79,19 +83,39 @@ impl Names {
     }
 }
 
+/// Relationships of one part that are looked at; a sheet can have 65,530 links.
+const RELATIONSHIPS: usize = 100_000;
+/// No shorter one can say all that is asked for.
+const SHORTEST: usize = 40;
+
 /// Whether the relationships of an OOXML part (ECMA-376 part 2, §9.3) have the program fetch
 /// something when it opens the document; links that a person has to follow do not.
 pub(super) fn is_remote(relationships: &[u8]) -> bool {
+    let mut tags = relationships.split(|octet| *octet == b'<').filter(|tag| tag.len() >= SHORTEST);
+    tags.by_ref().take(RELATIONSHIPS).any(fetches) || tags.next().is_some()
+}
+
+fn fetches(tag: &[u8]) -> bool {
     const FETCHED: [&str; 6] = ["/attachedtemplate", "/oleobject", "/frame", "/subdocument", "/externallinkpath", "/worddocument"];
     // UTF-16 is allowed; all that is looked for is ASCII.
-    let text: Vec<u8> = relationships.iter().filter(|octet| **octet != 0).map(u8::to_ascii_lowercase).collect();
-    text.split(|octet| *octet == b'<').any(|tag| {
-        let says = |word: &str| memmem::find(tag, word.as_bytes()).is_some();
-        let elsewhere = ["http:", "https:", "ftp:", "mhtml:", "\\\\", "file://", "//"];
-        says("\"external\"") | says("'external'")
-            && FETCHED.iter().any(|kind| says(&format!("{kind}\"")) || says(&format!("{kind}'")))
-            && elsewhere.iter().any(|scheme| says(&format!("target=\"{scheme}")) || says(&format!("target='{scheme}")))
-    })
+    let tag: String = tag.iter().filter(|octet| **octet != 0).map(|octet| char::from(octet.to_ascii_lowercase())).collect();
+    let value = |name: &str| {
+        let rest = tag.split_once(name)?.1.trim_start().strip_prefix('=')?.trim_start();
+        let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        rest.get(1..)?.split(quote).next()
+    };
+    let is_external = value(" targetmode").is_some_and(|mode| mode.trim() == "external");
+    let is_fetched = value(" type").is_some_and(|kind| FETCHED.iter().any(|fetched| kind.trim().ends_with(fetched)));
+    is_external && is_fetched && value(" target").is_none_or(|target| is_elsewhere(target.trim()))
+}
+
+/// Word writes the path of the template on the author's own disk into every document; that is not
+/// fetched from anywhere.
+fn is_elsewhere(target: &str) -> bool {
+    match target.strip_prefix("file:///") {
+        Some(path) => path.starts_with(['/', '\\']),
+        None => target.starts_with(['/', '\\', '&']) || target.find(':').is_some_and(|colon| colon > 1),
+    }
 }
 
 /// PDF: what it would do, also where that stands in compressed object streams, and the files
@@ -105,11 +129,12 @@ pub(super) fn pdf(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), 
         if octets.get(..word).is_some_and(|before| before.ends_with(b"end")) {
             continue;
         }
+        walk.account.check_time()?;
         // The stream's dictionary ends right before it; it is short.
         let before = octets.get(word.saturating_sub(1024)..word).unwrap_or_default();
         let dictionary = memmem::rfind(before, b" obj").and_then(|at| before.get(at..)).unwrap_or(before);
-        let names = normal_names(dictionary);
-        let says = |name: &str| names.iter().any(|other| other == name);
+        let dictionary = normal_names(dictionary);
+        let says = |name: &str| dictionary.contains(&name);
         let (objects, embedded) = (says("ObjStm"), says("EmbeddedFile"));
         if !objects && !embedded {
             continue;
@@ -122,11 +147,14 @@ pub(super) fn pdf(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), 
         let start =
             from + octets.get(from..).map_or(0, |rest| rest.iter().take(2).take_while(|octet| matches!(octet, b'\r' | b'\n')).count());
         let end = octets.get(start..).and_then(|rest| memmem::find(rest, b"endstream")).map_or(octets.len(), |len| start + len);
-        let data = octets.slice(start.min(end)..end);
+        // A file has a name, which stands elsewhere; a part of the document has none.
+        let names = if embedded { vec!["embedded".to_owned()] } else { vec![] };
         let child = if says("FlateDecode") || says("Fl") {
-            walk.stream(at, vec![], flate2::bufread::ZlibDecoder::new(Cursor::new(data)), DEFLATE_WINDOW)?
+            // To wherever it ends itself: `endstream` may stand in it by chance.
+            let data = octets.slice(start.min(octets.len())..);
+            walk.stream(at, names, flate2::bufread::ZlibDecoder::new(Cursor::new(data)), DEFLATE_WINDOW)?
         } else {
-            walk.found(at, crate::unpack::walk::Found { names: vec![], octets: data, flags: Default::default() })?
+            walk.found(at, Found { names, octets: octets.slice(start.min(end)..end), flags: Flags::default() })?
         };
         if embedded {
             walk.flag(at, Flag::PdfEmbeddedFile);
@@ -140,7 +168,7 @@ pub(super) fn pdf(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), 
 
 fn flag_names(walk: &mut Walk<'_>, at: usize, octets: &[u8]) {
     for name in normal_names(octets) {
-        match name.as_str() {
+        match name {
             "JavaScript" | "JS" => walk.flag(at, Flag::PdfJavaScript),
             "Launch" => walk.flag(at, Flag::PdfLaunch),
             "EmbeddedFile" | "EmbeddedFiles" => walk.flag(at, Flag::PdfEmbeddedFile),
@@ -151,28 +179,26 @@ fn flag_names(walk: &mut Walk<'_>, at: usize, octets: &[u8]) {
 }
 
 /// The names that matter, with `#61` undone (ISO 32000-1 §7.3.5).
-fn normal_names(octets: &[u8]) -> Vec<String> {
+fn normal_names(octets: &[u8]) -> Vec<&'static str> {
     const KNOWN: [&str; 9] = ["JavaScript", "JS", "Launch", "EmbeddedFile", "EmbeddedFiles", "Encrypt", "ObjStm", "FlateDecode", "Fl"];
-    let mut names: Vec<String> = Vec::new();
+    const LONGEST: usize = "EmbeddedFiles".len();
+    let mut names = Vec::new();
     for slash in memchr::memchr_iter(b'/', octets) {
-        let mut name = String::new();
-        let mut rest = octets.get(slash + 1..).unwrap_or_default().iter();
-        while name.len() <= "EmbeddedFiles".len()
-            && let Some(octet) = rest.next()
-        {
-            let plain = match octet {
-                b'#' => {
-                    let hex = |octet: Option<&u8>| octet.and_then(|octet| char::from(*octet).to_digit(16));
-                    let (Some(high), Some(low)) = (hex(rest.next()), hex(rest.next())) else { break };
-                    u8::try_from(high * 16 + low).unwrap_or(b'#')
-                }
-                octet if octet.is_ascii_alphanumeric() => *octet,
-                _ => break,
-            };
-            name.push(char::from(plain));
+        if !matches!(octets.get(slash + 1), Some(b'J' | b'L' | b'E' | b'O' | b'F' | b'#')) {
+            continue;
         }
-        if KNOWN.contains(&name.as_str()) && !names.contains(&name) {
-            names.push(name);
+        let mut rest = octets.get(slash + 1..).unwrap_or_default().iter();
+        let hex = |octet: Option<&u8>| octet.and_then(|octet| char::from(*octet).to_digit(16));
+        let letters = std::iter::from_fn(|| match rest.next()? {
+            b'#' => u8::try_from(hex(rest.next())? * 16 + hex(rest.next())?).ok(),
+            octet => octet.is_ascii_alphanumeric().then_some(*octet),
+        });
+        // Not a string: a file may be all names.
+        let mut name = [0; LONGEST + 1];
+        let len = name.iter_mut().zip(letters).map(|(place, letter)| *place = letter).count();
+        let known = KNOWN.iter().find(|known| name.get(..len) == Some(known.as_bytes()));
+        if let Some(known) = known.filter(|known| !names.contains(*known)) {
+            names.push(*known);
         }
     }
     names

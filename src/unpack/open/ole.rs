@@ -14,12 +14,9 @@ use std::{io::Cursor, path::PathBuf};
 const INSTALLER: [u32; 3] = [0x000c_1084, 0x000c_1086, 0x000c_1082];
 
 pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), Stop> {
-    let mut compound = match cfb::CompoundFile::open(Cursor::new(octets.clone())) {
-        Ok(compound) => compound,
-        Err(_) => {
-            walk.flag(at, Flag::Unreadable);
-            return Ok(());
-        }
+    let Ok(mut compound) = cfb::CompoundFile::open(Cursor::new(octets.clone())) else {
+        walk.flag(at, Flag::Unreadable);
+        return Ok(());
     };
     if INSTALLER.contains(&compound.root_entry().clsid().as_fields().0) {
         walk.refine(at, Kind::Msi);

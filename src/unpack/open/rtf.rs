@@ -12,6 +12,7 @@ use memchr::memmem;
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0";
 
 pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), Stop> {
+    walk.account.hold(octets.len() as u64)?;
     let lower = octets.to_ascii_lowercase();
     let says = |word: &[u8]| memmem::find(&lower, word).is_some();
     if says(b"\\objupdate") || says(b"\\objautlink") {
@@ -21,7 +22,7 @@ pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(),
         walk.flag(at, Flag::ExternalTemplate);
     }
     let mut from = 0;
-    while let Some(found) = octets.get(from..).and_then(|_| lower.get(from..)).and_then(|rest| memmem::find(rest, b"\\objdata")) {
+    while let Some(found) = lower.get(from..).and_then(|rest| memmem::find(rest, b"\\objdata")) {
         from += found + b"\\objdata".len();
         walk.flag(at, Flag::EmbeddedObject);
         let (data, read) = hexadecimal(octets.get(from..).unwrap_or_default());
@@ -29,6 +30,7 @@ pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(),
         walk.account.hold(data.len() as u64)?;
         object(walk, at, data.into())?;
     }
+    walk.account.release(octets.len() as u64);
     Ok(())
 }
 

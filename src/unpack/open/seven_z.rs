@@ -58,15 +58,17 @@ fn open_archive(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), St
             continue;
         }
         if block.coders.len() > CODERS {
-            walk.flag(at, Flag::Unreadable);
+            unreadable(walk, at, &archive, index, 0)?;
             continue;
         }
+        let mut read = 0;
         let decoder = BlockDecoder::new_with_memory_limit(1, limit, index, &archive, &password, &mut source);
         let mut stopped = None;
         let done = decoder.for_each_entries(&mut |entry, reader| {
             if !entry.has_stream() {
                 return Ok(true);
             }
+            read += 1;
             match walk.stream(at, vec![entry.name().to_owned()], reader, WINDOW) {
                 Ok(_) => Ok(true),
                 Err(stop) => {
@@ -80,8 +82,19 @@ fn open_archive(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), St
             return Err(stop);
         }
         if done.is_err() {
-            walk.flag(at, Flag::Unreadable);
+            unreadable(walk, at, &archive, index, read)?;
         }
+    }
+    Ok(())
+}
+
+/// The files of a block from the `read`th on cannot be had; their names can.
+fn unreadable(walk: &mut Walk<'_>, at: usize, archive: &Archive, block: usize, read: usize) -> Result<(), Stop> {
+    walk.flag(at, Flag::Unreadable);
+    let blocks = archive.stream_map.file_block_index.iter();
+    let files = archive.files.iter().zip(blocks).filter(|(entry, of)| **of == Some(block) && entry.has_stream());
+    for (entry, _) in files.skip(read) {
+        walk.found(at, Found::closed(entry.name(), Flag::Unreadable))?;
     }
     Ok(())
 }
@@ -133,7 +146,8 @@ fn header_len(octets: &[u8]) -> Option<u64> {
         return None;
     }
     for _ in 1..outputs {
-        (numbers.number()?, numbers.number()?);
+        numbers.number()?;
+        numbers.number()?;
     }
     let packed = inputs.checked_sub(outputs - 1)?;
     for _ in 0..if packed > 1 { packed } else { 0 } {

@@ -25,7 +25,10 @@ pub(super) fn open(walk: &mut Walk<'_>, at: usize, kind: Kind, octets: &Bytes) -
         Kind::Xz => walk.stream(at, names, lzma_rust2::XzReader::new_mem_limit(input, true, WINDOW_KIB), WINDOW),
         Kind::Zstd => match zstd_reader(input) {
             Some(decoder) => walk.stream(at, names, decoder, WINDOW),
-            None => return Ok(walk.flag(at, Flag::Unreadable)),
+            None => {
+                walk.flag(at, Flag::Unreadable);
+                return Ok(());
+            }
         },
         _ => return Ok(()),
     };

@@ -1,5 +1,8 @@
 //! The source of VBA modules ([MS-OVBA]).
-use crate::unpack::account::{Account, Stop};
+use crate::unpack::{
+    account::{Account, Stop},
+    detect::le16,
+};
 use memchr::memmem;
 
 /// Every module's source begins with `Attribute`, whose first nine characters stand as they are
@@ -26,9 +29,8 @@ pub(super) fn decompress(container: &[u8], most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 1;
     while out.len() < most
-        && let Some(header) = container.get(at..at + 2)
+        && let Some(header) = le16(container, at)
     {
-        let header = u16::from_le_bytes([header[0], header[1]]);
         let len = usize::from(header & 0x0fff) + 3;
         let end = (at + len).min(container.len());
         let Some(chunk) = container.get(at + 2..end) else { break };

@@ -35,7 +35,7 @@ fn bounded(octets: Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn any_octets_are_answered(octets: Vec<u8>) {

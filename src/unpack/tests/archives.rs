@@ -147,6 +147,21 @@ fn damaged_archives_give_what_they_have_and_say_so() {
 }
 
 #[test]
+fn files_that_cannot_be_had_are_named_all_the_same() {
+    let mut archive = make::seven_z(&[("a.txt", &make::noise(1_000)), ("b.js", b"hello")], None);
+    // The control octet of the first chunk of LZMA2, which none has.
+    archive[32] = 0x7f;
+    assert_eq!(tree(&look("x", archive)), ["x 7z unreadable", "x > a.txt unknown unreadable", "x > b.js plain"]);
+    let mut archive = make::zip(&[("a.exe", b"hello")]);
+    // Shrunk, which nothing has written since 1989.
+    for (signature, at) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+        let header = memchr::memmem::find(&archive, signature).unwrap();
+        archive[header + at] = 1;
+    }
+    assert_eq!(tree(&look("x", archive)), ["x zip", "x > a.exe unknown unreadable"]);
+}
+
+#[test]
 fn formats_known_by_their_signature_are_unreadable() {
     let cases: &[(&[u8], usize, &str)] = &[
         (b"Rar!\x1a\x07\x00", 0, "rar"),

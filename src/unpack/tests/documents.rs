@@ -84,6 +84,16 @@ fn templates_from_elsewhere_are_told_and_links_are_not() {
     for unpacked in document(&relation("attachedTemplate", "https://evil.example/a.dotm")) {
         assert_eq!(tree(&unpacked)[0], "a docx external-template");
     }
+    for target in ["\\\\evil.example\\a.dotm", "file:////evil.example/a.dotm", "mhtml:http://evil.example/", "&#104;ttp://evil.example/"] {
+        for unpacked in document(&relation("oleObject", target)) {
+            assert_eq!(tree(&unpacked)[0], "a docx external-template", "{target}");
+        }
+    }
+    for target in ["file:///C:\\Users\\me\\Templates\\Normal.dotm", "C:\\a.dotm", "Normal.dotm"] {
+        for unpacked in document(&relation("attachedTemplate", target)) {
+            assert_eq!(tree(&unpacked)[0], "a docx", "{target}");
+        }
+    }
     for kind in ["hyperlink", "image"] {
         for unpacked in document(&relation(kind, "https://example.org/")) {
             assert_eq!(tree(&unpacked)[0], "a docx");
@@ -140,7 +150,7 @@ fn pdf_tells_what_it_would_do() {
     assert_eq!(flags(&look("a.pdf", objects)), ["pdf-launch"]);
     let packed = make::zlib(&make::program());
     let file = [b"%PDF-1.5\n1 0 obj<</Type/EmbeddedFile/Filter[/FlateDecode]>>stream\n", &packed[..], b"\nendstream endobj"].concat();
-    assert_eq!(tree(&look("a.pdf", file)), ["a.pdf pdf pdf-embedded-file", "a.pdf > pe pe"]);
+    assert_eq!(tree(&look("a.pdf", file)), ["a.pdf pdf pdf-embedded-file", "a.pdf > embedded pe"]);
 }
 
 #[test]

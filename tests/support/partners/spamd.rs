@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::support::{places, wait};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// What every SpamAssassin takes for spam, with a score of 1000.
 pub const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
-/// A running spamd; stopped when dropped.
+/// A running spamd; killed when dropped.
 pub struct Spamd {
     dir: TempDir,
     address: String,
@@ -82,11 +82,20 @@ impl Spamd {
         Pid::from_raw(self.child.id().try_into().unwrap()).unwrap()
     }
 
-    /// `kill -9` of it and of all its children.
+    /// `kill -9` of it and of all its children, which listen as well.
     pub fn kill(&mut self) {
         // Nothing of it may be left.
         let _ = kill_process_group(self.pid(), Signal::KILL);
         self.child.wait().unwrap();
+        wait::until("spamd to be gone", || (!self.listens()).then_some(()));
+    }
+
+    fn listens(&self) -> bool {
+        match self.address.split_once(':') {
+            Some(("unix", path)) => UnixStream::connect(path).is_ok(),
+            Some((_, place)) => TcpStream::connect(place).is_ok(),
+            None => false,
+        }
     }
 
     /// It answers nobody any more, and does not go away.
@@ -112,8 +121,11 @@ fn directory() -> TempDir {
 
 impl Drop for Spamd {
     fn drop(&mut self) {
-        let _ = kill_process(self.pid(), Signal::TERM);
-        self.kill();
+        // Once it is reaped its number may be another's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(self.pid(), Signal::KILL);
+            let _ = self.child.wait();
+        }
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();

@@ -145,7 +145,7 @@ fn central(octets: &[u8], at: usize) -> Option<Header> {
     let (name, extra) = (CENTRAL_LEN + name?, extra?);
     let zip64 = zip64(header.get(name..name + extra)?);
     let real =
-        |stated: u32, nth: usize| if stated == u32::MAX { zip64.get(nth).copied().unwrap_or(u64::from(stated)) } else { stated.into() };
+        |stated: u32, nth: usize| if stated == u32::MAX { zip64.get(nth).copied().unwrap_or_else(|| stated.into()) } else { stated.into() };
     let (packed, size, offset) = (le32(header, 20)?, le32(header, 24)?, le32(header, 42)?);
     // The extra field has those that do not fit, in this order: size, packed, offset.
     let nth = usize::from(size == u32::MAX);
@@ -171,7 +171,7 @@ fn local(octets: &[u8], at: usize) -> Option<Header> {
         name: text(header.get(LOCAL_LEN..name)?),
         flags: le16(header, 6)?,
         method: le16(header, 8)?,
-        packed: if packed == u32::MAX { zip64.get(1).copied().unwrap_or(u64::from(packed)) } else { packed.into() },
+        packed: if packed == u32::MAX { zip64.get(1).copied().unwrap_or_else(|| packed.into()) } else { packed.into() },
         offset: 0,
         end: at + name + extra,
     })
@@ -189,7 +189,11 @@ fn zip64(mut extra: &[u8]) -> Vec<u64> {
     Vec::new()
 }
 
+/// Octets of a name that are kept, the last: more than any file system takes.
+const NAME: usize = 1024;
+
 /// UTF-8 where it is; else every octet a character, since what matters of a name is ASCII.
 fn text(name: &[u8]) -> String {
+    let name = name.get(name.len().saturating_sub(NAME)..).unwrap_or_default();
     std::str::from_utf8(name).map_or_else(|_| name.iter().map(|octet| char::from(*octet)).collect(), str::to_owned)
 }

@@ -11,6 +11,7 @@ use super::document;
 use crate::unpack::{
     Flag,
     account::Stop,
+    detect::le32,
     walk::{Found, Walk},
 };
 use bytes::Bytes;
@@ -26,7 +27,11 @@ const LONGEST_END: usize = 22 + 0xffff;
 /// Whether it ends with the record that readers look for first, whatever it begins with.
 pub(super) fn ends_like_one(octets: &[u8]) -> bool {
     let tail = octets.len().saturating_sub(LONGEST_END);
-    octets.get(tail..).and_then(|tail| memmem::rfind(tail, END)).is_some_and(|at| tail + at + 22 <= octets.len())
+    let Some(end) = octets.get(tail..).and_then(|tail| memmem::rfind(tail, END)).map(|at| tail + at) else { return false };
+    // Four octets may stand anywhere by chance: a directory lies before its end, or is zip64's.
+    let number = |at: usize| le32(octets, end + at).map(u64::from);
+    let (Some(size), Some(start), true) = (number(12), number(16), end + 22 <= octets.len()) else { return false };
+    start == u64::from(u32::MAX) || (size >= 46 && start + size <= end as u64)
 }
 
 /// What was opened of one archive.
@@ -36,11 +41,13 @@ struct Opened {
     /// Octets that belong to a file: what looks like a header there is contents.
     covered: Vec<Range<usize>>,
     names: document::Names,
+    /// There was an entry, if only of a folder.
+    any: bool,
 }
 
 pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(), Stop> {
     let most = walk.account.limits.files;
-    let mut opened = Opened { files: HashMap::new(), covered: Vec::new(), names: document::Names::default() };
+    let mut opened = Opened { files: HashMap::new(), covered: Vec::new(), names: document::Names::default(), any: false };
     let mut directories = directory::all(octets, most.saturating_add(1));
     // The one that readers see is the last.
     while let Some(directory) = directories.pop() {
@@ -65,7 +72,7 @@ pub(super) fn open(walk: &mut Walk<'_>, at: usize, octets: &Bytes) -> Result<(),
             opened.entry(walk, at, octets, &entry, hidden)?;
         }
     }
-    if opened.files.is_empty() && octets.len() > LONGEST_END.min(64) {
+    if !opened.any && !octets.starts_with(END) {
         walk.flag(at, Flag::Unreadable);
     }
     if let Some(kind) = opened.names.kind() {
@@ -83,6 +90,7 @@ impl Opened {
     }
 
     fn entry(&mut self, walk: &mut Walk<'_>, parent: usize, octets: &Bytes, entry: &Entry, hidden: bool) -> Result<(), Stop> {
+        self.any = true;
         for name in &entry.names {
             self.names.add(name);
         }
