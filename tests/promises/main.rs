@@ -17,7 +17,7 @@ mod commands;
 mod configurations;
 mod custody;
 mod dialogues;
-mod http_hook;
+mod hooks;
 mod milters;
 mod mime;
 mod partners;

@@ -18,6 +18,5 @@ pub mod wire;
 
 pub use certs::Authority;
 pub use client::{Client, Reply};
-pub use dns::{Dns, Mood};
 pub use gate::{Gate, Setup};
 pub use mta::{Act, Mta, Step};

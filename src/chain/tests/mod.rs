@@ -247,7 +247,7 @@ async fn a_late_stage_is_left_behind_and_begins_anew_with_the_next_message() {
     take(&calls);
     let conclusion = transaction(&mut inspections).await;
     assert_eq!(conclusion.timings[0].incomplete, Some(Incomplete::Late));
-    let again = ["a:begin", "a:connect", "a:hello", "a:mail", "a:recipient=a@example.org"];
+    let again = ["a:begin", "a:connect", "a:hello", "a:mail", "a:recipient"];
     assert_eq!(take(&calls)[..5], again, "another inspection, which is told what it missed");
 }
 

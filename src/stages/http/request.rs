@@ -1,121 +1,233 @@
 //! What a hook is told.
+//!
+//! Stalwart's names and forms: a header field is a pair of name and value, the value as it stands in
+//! the message with its blank in front and its line end; a message's contents are its body. JSON
+//! holds Unicode alone, so that octets which are no UTF-8 become U+FFFD.
 use crate::{
-    dns::Resolver,
-    message::{Client, Message, Whole},
-    smtp::{
-        Mail, Recipient, ReversePath,
-        client::{mail_arguments, recipient_arguments},
-    },
+    message::{Client, Envelope, HeaderBlock, Message, Reader},
+    stages::remote::http::Post,
     value::Id,
 };
-use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::{io, io::Write};
+use tokio::task::yield_now;
 
-/// A session, as far as it is known.
-pub(super) struct Session {
-    pub client: Arc<Client>,
-    /// Its confirmed name; `None`: not looked up yet.
-    name: Option<Option<Box<str>>>,
-    mail: Option<Mail>,
-    id: Option<Id>,
-    pub recipients: Vec<Recipient>,
+/// When a hook is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Connect,
+    Ehlo,
+    Mail,
+    Rcpt,
+    Data,
 }
 
-impl Session {
-    pub(super) fn new(client: &Arc<Client>) -> Self {
-        Self { client: Arc::clone(client), name: None, mail: None, id: None, recipients: Vec::new() }
-    }
+impl Event {
+    pub(super) const ALL: &[Self] = &[Self::Connect, Self::Ehlo, Self::Mail, Self::Rcpt, Self::Data];
 
-    pub(super) fn begin(&mut self, client: &Arc<Client>, mail: &Mail, id: Id) {
-        self.client = Arc::clone(client);
-        (self.mail, self.id) = (Some(mail.clone()), Some(id));
-        self.recipients.clear();
-    }
-
-    /// What cannot be found out is not told.
-    pub(super) async fn find_name(&mut self, dns: &Resolver) {
-        if self.name.is_none() {
-            self.name = Some(dns.confirmed_name(self.client.address.ip()).await.ok().flatten());
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Ehlo => "ehlo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
         }
     }
+}
 
-    pub(super) fn request(&self, stage: &str, hostname: &str, message: Option<(&Message, Option<&Whole>)>) -> Vec<u8> {
-        let mut request = Map::new();
-        request.insert("context".to_owned(), self.context(stage, hostname));
-        if let Some(mail) = &self.mail {
-            request.insert("envelope".to_owned(), envelope(mail, &self.recipients));
+/// What it is asked about; the later the event, the more there is.
+pub(super) struct Question<'a> {
+    pub event: Event,
+    pub client: &'a Client,
+    pub id: Option<Id>,
+    pub envelope: Option<&'a Envelope>,
+    pub message: Option<&'a Message>,
+}
+
+/// What stands behind a message's contents.
+const TAIL: &str = "\"}}";
+/// Octets that are written as JSON at once; they can become six times as many.
+const PIECE: usize = 64 << 10;
+
+impl Question<'_> {
+    /// `name`: the client's, where it is known. `contents`: whether a message's body is sent.
+    ///
+    /// # Errors
+    /// The message could not be read.
+    pub(super) async fn post(&self, path: &str, hostname: &str, name: Option<&str>, contents: bool) -> io::Result<Post> {
+        let mut head = json!({ "context": self.context(hostname, name) });
+        if let (Some(envelope), Some(all)) = (self.envelope, head.as_object_mut()) {
+            all.insert("envelope".to_owned(), of_envelope(envelope));
         }
-        if let Some((message, whole)) = message {
-            request.insert("message".to_owned(), contents(message, whole));
+        let mut head = head.to_string();
+        let Some(message) = self.message else { return Ok(Post::octets(path, head.into())) };
+        // The contents come last, since they are not to be in memory: the object stays open.
+        head.pop();
+        let (fields, size) = (fields(&message.headers), message.content.len());
+        head += &format!(",\"message\":{{\"headers\":{fields},\"serverHeaders\":[],\"size\":{size},\"contents\":\"");
+        if !contents {
+            head += TAIL;
+            return Ok(Post::octets(path, head.into()));
         }
-        // A map of texts and numbers can always be written.
-        serde_json::to_vec(&request).unwrap_or_default()
+        // Read twice, because a length that is known is what the simplest of hooks can read.
+        let mut length = (head.len() + TAIL.len()) as u64;
+        let mut counted = Contents::of(message);
+        while let Some(piece) = counted.next().await? {
+            length += piece.len() as u64;
+            yield_now().await;
+        }
+        let pieces = stream::unfold(Contents::of(message), async |mut contents| Some((contents.next().await.transpose()?, contents)));
+        let all = stream::iter([Ok(Bytes::from(head))]).chain(pieces).chain(stream::iter([Ok(Bytes::from_static(TAIL.as_bytes()))]));
+        Ok(Post::stream(path, length, all))
     }
 
-    fn context(&self, stage: &str, hostname: &str) -> Value {
-        let client = &self.client;
-        let hello = client.hello.as_ref().map(|(domain, _)| domain.as_str());
+    fn context(&self, hostname: &str, name: Option<&str>) -> Value {
+        let Client { address, local, .. } = self.client;
         let mut context = json!({
-            "stage": stage,
+            "stage": self.event.as_str(),
             "client": {
-                "ip": client.address.ip().to_canonical().to_string(),
-                "port": client.address.port(),
-                "ptr": self.name.as_ref().and_then(Option::as_deref),
-                "helo": hello,
-                "ehlo": hello,
+                "ip": address.ip().to_canonical().to_string(),
+                "port": address.port(),
+                "ptr": name,
+                "helo": self.client.hello.as_ref().map(|(domain, _)| domain.as_str()),
+                // Nobody counts them here, and readers of this form need a number.
+                "activeConnections": 1,
             },
-            "server": {
-                "name": hostname,
-                "ip": client.local.ip().to_canonical().to_string(),
-                "port": client.local.port(),
-                "listener": &*client.listener,
-            },
+            "server": { "name": hostname, "port": local.port(), "ip": local.ip().to_canonical().to_string() },
             "protocol": { "version": 1 },
         });
-        if let Some(object) = context.as_object_mut() {
-            if let Some(account) = &client.account {
-                object.insert("sasl".to_owned(), json!({ "login": &**account }));
+        let mut add = |key: &str, value| context.as_object_mut().map(|all| all.insert(key.to_owned(), value));
+        if let Some(account) = self.client.account.as_deref() {
+            add("sasl", json!({ "login": account }));
+        }
+        if let Some(tls) = self.client.tls.as_deref() {
+            let mut facts = json!({ "version": tls.version, "cipher": tls.cipher });
+            if let (Some(subject), Some(facts)) = (tls.client_subject.as_deref(), facts.as_object_mut()) {
+                facts.insert("certSubject".to_owned(), subject.into());
             }
-            if let Some(tls) = &client.tls {
-                let tls = json!({ "version": tls.version, "cipher": tls.cipher, "certSubject": tls.client_subject.as_deref() });
-                object.insert("tls".to_owned(), tls);
-            }
-            if let Some(id) = self.id {
-                object.insert("queue".to_owned(), json!({ "id": id.to_string() }));
-            }
+            add("tls", facts);
+        }
+        if let Some(id) = self.id {
+            add("queue", json!({ "id": id.to_string() }));
         }
         context
     }
 }
 
-fn envelope(mail: &Mail, recipients: &[Recipient]) -> Value {
-    let ReversePath(sender) = &mail.reverse_path;
-    let from = sender.as_ref().map_or("", |sender| sender.as_str());
-    let to: Vec<_> = recipients
-        .iter()
-        .map(|recipient| json!({ "address": recipient.address.as_str(), "parameters": parameters(&recipient_arguments(recipient)) }))
-        .collect();
-    json!({ "from": { "address": from, "parameters": parameters(&mail_arguments(mail)) }, "to": to })
+fn of_envelope(envelope: &Envelope) -> Value {
+    let sender = envelope.mail.reverse_path.0.as_ref().map_or("", |sender| sender.as_str());
+    let recipients: Vec<_> = envelope.recipients.iter().map(|recipient| json!({ "address": recipient.address.as_str() })).collect();
+    json!({ "from": { "address": sender }, "to": recipients })
 }
 
-/// What stands behind the path, by its keyword in lower case; a keyword alone is `true`.
-fn parameters(arguments: &[String]) -> Value {
-    let parameter = |argument: &String| match argument.split_once('=') {
-        Some((keyword, value)) => (keyword.to_ascii_lowercase(), Value::from(value)),
-        None => (argument.to_ascii_lowercase(), Value::from(true)),
-    };
-    Value::Object(arguments.iter().skip(1).map(parameter).collect())
+/// All of them; a line that is no field has no name.
+fn fields(headers: &HeaderBlock) -> Value {
+    let text = |octets| Value::from(String::from_utf8_lossy(octets));
+    headers.fields().map(|field| Value::Array(vec![text(field.name), text(field.value)])).collect()
 }
 
-/// JSON knows text only: octets that are no UTF-8 become U+FFFD.
-fn contents(message: &Message, whole: Option<&Whole>) -> Value {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    let fields = message.headers.fields().filter(|field| !field.name.is_empty());
-    let headers: Vec<_> = fields.map(|field| json!([text(field.name), text(field.value)])).collect();
-    let mut contents = json!({ "headers": headers, "size": message.content.len() });
-    if let (Some(whole), Some(object)) = (whole, contents.as_object_mut()) {
-        let start = usize::try_from(message.body_start()).unwrap_or(usize::MAX);
-        object.insert("contents".to_owned(), Value::from(text(whole.octets().get(start..).unwrap_or_default())));
+/// The body of a message as the inside of a JSON string, piece by piece.
+struct Contents {
+    reader: Reader,
+    read: Bytes,
+    escaper: Escaper,
+    ended: bool,
+}
+
+impl Contents {
+    fn of(message: &Message) -> Self {
+        Self { reader: message.content.reader(message.body_start()), read: Bytes::new(), escaper: Escaper::default(), ended: false }
     }
-    contents
+
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut written = Vec::new();
+        while written.is_empty() && !self.ended {
+            if self.read.is_empty() {
+                self.read = self.reader.next().await?.unwrap_or_default();
+            }
+            let piece = self.read.split_to(self.read.len().min(PIECE));
+            self.ended = piece.is_empty();
+            if self.ended { self.escaper.end(&mut written) } else { self.escaper.write(&piece, &mut written) }
+        }
+        Ok((!written.is_empty()).then(|| written.into()))
+    }
+}
+
+/// Writes octets as the inside of a JSON string (RFC 8259 §7), wherever their pieces are cut.
+#[derive(Default)]
+struct Escaper {
+    /// The beginning of a character that the last piece ended in; three octets at most.
+    begun: Vec<u8>,
+}
+
+impl Escaper {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let joined = (!self.begun.is_empty()).then(|| [&std::mem::take(&mut self.begun), piece].concat());
+        let mut chunks = joined.as_deref().unwrap_or(piece).utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            escape(chunk.valid(), out);
+            let other = chunk.invalid();
+            let may_go_on = chunks.peek().is_none() && str::from_utf8(other).is_err_and(|error| error.error_len().is_none());
+            if may_go_on {
+                self.begun = other.to_vec();
+            } else if !other.is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::take(&mut self.begun).is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+fn escape(text: &str, out: &mut Vec<u8>) {
+    let special = |octet: &u8| *octet < b' ' || matches!(octet, b'"' | b'\\');
+    let mut rest = text.as_bytes();
+    while let Some((plain, &[octet, ref after @ ..])) = rest.iter().position(special).and_then(|at| rest.split_at_checked(at)) {
+        out.extend_from_slice(plain);
+        match octet {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            // A vector takes everything that is written to it.
+            other => write!(out, "\\u{other:04x}").unwrap_or_default(),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(pieces: &[&[u8]]) -> String {
+        let (mut escaper, mut out) = (Escaper::default(), Vec::new());
+        for piece in pieces {
+            escaper.write(piece, &mut out);
+        }
+        escaper.end(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn octets_become_the_same_text_wherever_they_are_cut() {
+        let octets = b"a \"b\" \\ \r\n\t\0\x1f\x7f \xc3\xa9 \xe2\x82\xac \xf0\x9f\x93\xa7 \xff \xe2\x82 \xc3\r\n\xf0\x9f\x93";
+        let expected = String::from_utf8_lossy(octets);
+        for one in 0..=octets.len() {
+            for other in one..=octets.len() {
+                let text = escaped(&[&octets[..one], &octets[one..other], &octets[other..]]);
+                assert_eq!(serde_json::from_str::<String>(&format!("\"{text}\"")).unwrap(), expected, "{one} {other}");
+            }
+        }
+        assert_eq!(escaped(&[]), "");
+    }
 }

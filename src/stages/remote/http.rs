@@ -4,15 +4,20 @@
 //! Each exchange has a connection of its own. It is driven by the very future that waits for the
 //! answer: dropping that closes it, and nothing of it outlives the call or belongs to another worker.
 use super::Endpoint;
-use crate::{chain::StageError, message::Content};
+use crate::{
+    chain::StageError,
+    message::Content,
+    value::settings::{Placed, Section},
+};
 use bytes::Bytes;
 use futures_util::{
+    Stream, TryStreamExt,
     future::{Either, select},
     stream,
 };
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
-    Request, StatusCode,
+    Request, StatusCode, Uri,
     body::Frame,
     client::conn::http1::handshake,
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue},
@@ -22,6 +27,49 @@ use std::{io, pin::pin};
 
 /// Octets of an answer that are taken.
 const LARGEST_ANSWER: usize = 4 << 20;
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::stages) struct Url {
+    pub endpoint: Endpoint,
+    /// With its query.
+    pub path: Box<str>,
+}
+
+impl Url {
+    /// `http://127.0.0.1:8080/hook`, or `http://unix:/run/hook.sock:/hook` as nginx has it.
+    ///
+    /// # Errors
+    /// A sentence that says what would have been right.
+    pub(in crate::stages) fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("https:") {
+            return Err(
+                "HTTPS is not spoken here: use loopback, a unix socket or a network of your own, or a proxy that does TLS".to_owned()
+            );
+        }
+        let wrong = || format!("`{text}` is no URL: write \"http://HOST:PORT/PATH\" or \"http://unix:/SOCKET:/PATH\"");
+        let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+        let (place, path) = if rest.starts_with("unix:") {
+            rest.rsplit_once(":/").filter(|(place, _)| *place != "unix").unwrap_or((rest, ""))
+        } else {
+            rest.split_once('/').unwrap_or((rest, ""))
+        };
+        let without_port = !place.starts_with("unix:") && place.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
+        let endpoint = if without_port { Endpoint::parse(&format!("{place}:80")) } else { Endpoint::parse(place) };
+        let path = format!("/{path}");
+        if path.contains('#') || path.parse::<Uri>().is_err() {
+            return Err(wrong());
+        }
+        Ok(Self { endpoint: endpoint.map_err(|_| wrong())?, path: path.into() })
+    }
+
+    /// The setting `key`, which has to be there; `None` where a mistake was reported.
+    pub(in crate::stages) fn require(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
+        let Placed { value, span } = section.require_placed::<String>(key)?;
+        let complain = |why| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
+        Self::parse(&value).map_err(complain).ok()
+    }
+}
 
 /// What is to be sent.
 pub(in crate::stages) struct Post {
@@ -43,12 +91,17 @@ impl Post {
             _ => {
                 let pieces = stream::unfold(content.reader(0), async |mut reader| {
                     let piece = reader.next().await.transpose()?;
-                    Some((piece.map(Frame::data), reader))
+                    Some((piece, reader))
                 });
-                BodyExt::boxed_unsync(StreamBody::new(pieces))
+                return Self::stream(path, content.len(), pieces);
             }
         };
         Self::new(path, content.len(), body)
+    }
+
+    /// `length` octets that come in pieces.
+    pub(in crate::stages) fn stream(path: &str, length: u64, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self::new(path, length, BodyExt::boxed_unsync(StreamBody::new(pieces.map_ok(Frame::data))))
     }
 
     /// Octets that are in memory.
@@ -112,5 +165,41 @@ impl Post {
             Either::Right((_, exchange)) => exchange.await,
         };
         answer.map_err(|error| failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_and_what() {
+        let tcp = |host: &str, port, path: &str| Url { endpoint: Endpoint::Tcp { host: host.into(), port }, path: path.into() };
+        for (text, expected) in [
+            ("http://127.0.0.1:8080/hook", tcp("127.0.0.1", 8080, "/hook")),
+            ("http://hooks.example", tcp("hooks.example", 80, "/")),
+            ("http://hooks.example/a/b:c?d=/e", tcp("hooks.example", 80, "/a/b:c?d=/e")),
+            ("http://[::1]:81/", tcp("::1", 81, "/")),
+            ("http://[::1]/x", tcp("::1", 80, "/x")),
+            ("http://unix:/run/hook.sock:/x?y", Url { endpoint: Endpoint::Unix("/run/hook.sock".into()), path: "/x?y".into() }),
+            ("http://unix:/run/hook.sock", Url { endpoint: Endpoint::Unix("/run/hook.sock".into()), path: "/".into() }),
+        ] {
+            assert_eq!(Url::parse(text), Ok(expected), "{text}");
+        }
+        for wrong in [
+            "",
+            "http://",
+            "http://:80/",
+            "http://a:0/",
+            "http://a:x/",
+            "ftp://a/",
+            "http://a/b c",
+            "http://a/#b",
+            "http://u@a/",
+            "http://unix:x",
+        ] {
+            assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Url::parse("https://a/").unwrap_err().contains("HTTPS is not spoken here"));
     }
 }
