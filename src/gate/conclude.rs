@@ -92,8 +92,14 @@ pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'
         };
     }
     let is_all = edited.is_none() && fates.delivered.len() == envelope.recipients.len();
-    let envelope = Envelope { mail: envelope.mail.clone(), recipients: fates.delivered.into_iter().cloned().collect() };
-    let refused = match deliver(ended, conclusion, way, &envelope, is_all).await {
+    let rest;
+    let envelope = if fates.delivered.len() == envelope.recipients.len() {
+        envelope
+    } else {
+        rest = Envelope { mail: envelope.mail.clone(), recipients: fates.delivered.into_iter().cloned().collect() };
+        &rest
+    };
+    let refused = match deliver(ended, conclusion, way, envelope, is_all).await {
         Ok(Answer::Yes(custody)) => return Placed::Delivered { custody, held },
         Ok(Answer::No(refusal)) => Placed::Refused(refusal),
         Err(error) => Placed::Unanswered(error),
