@@ -19,11 +19,13 @@
 //! | [`dns`] | one caching resolver |
 //! | [`telemetry`] | metrics, log |
 //! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
+//! | [`storage`] | rows and contents that last: SQLite and files |
 //! | [`message`] | envelope, header block, spool, budget, MIME view, edits |
 //! | [`chain`] | the contract of a stage, verdicts, findings, the plan, the runner |
 //! | [`stages`] | the table of kinds, and a file per stage |
 //! | [`upstream`] | routes, pool, health, identity, transaction |
 //! | [`journal`] | the one record of what happened to a message |
+//! | [`quarantine`] | messages held for a person, and what became of them |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
 //! | [`config`] | composes every module's own settings; errors with line and column |
 //! | [`cli`] | a file per command |
@@ -37,8 +39,10 @@ pub mod gate;
 pub mod journal;
 pub mod manual;
 pub mod message;
+pub mod quarantine;
 pub mod smtp;
 pub mod stages;
+pub mod storage;
 pub mod telemetry;
 pub mod unpack;
 pub mod upstream;

@@ -15,6 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("value", &[]),
     ("smtp", &["value"]),
     ("dns", &["value"]),
+    ("storage", &["value"]),
     ("telemetry", &["value"]),
     ("unpack", &["value"]),
     ("message", &["smtp", "unpack", "value"]),
@@ -22,15 +23,57 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("stages", &["chain", "message", "dns", "smtp", "telemetry", "unpack", "value"]),
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
-    ("gate", &["journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "unpack", "value"]),
-    ("config", &["gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
-    ("cli", &["config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
-    ("manual", &["cli", "config", "gate", "journal", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"]),
+    ("quarantine", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
+    (
+        "gate",
+        &["journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "unpack", "value"],
+    ),
+    (
+        "config",
+        &["gate", "journal", "quarantine", "storage", "upstream", "stages", "chain", "message", "dns", "smtp", "telemetry", "value"],
+    ),
+    (
+        "cli",
+        &[
+            "config",
+            "gate",
+            "journal",
+            "quarantine",
+            "storage",
+            "upstream",
+            "stages",
+            "chain",
+            "message",
+            "dns",
+            "smtp",
+            "telemetry",
+            "value",
+        ],
+    ),
+    (
+        "manual",
+        &[
+            "cli",
+            "config",
+            "gate",
+            "journal",
+            "quarantine",
+            "storage",
+            "upstream",
+            "stages",
+            "chain",
+            "message",
+            "dns",
+            "smtp",
+            "telemetry",
+            "value",
+        ],
+    ),
 ];
 
 /// Who may make the proof that somebody answers for a message, and so a `250` to the end of data.
 /// The demonstration MTA of `octroi try` is one: it has the message on disk before it says so.
-const CUSTODIANS: &[&str] = &["cli/try_it/mta.rs", "gate/conclude.rs", "upstream/mod.rs"];
+const CUSTODIANS: &[&str] = &["cli/try_it/mta.rs", "gate/conclude.rs", "quarantine/keep.rs", "upstream/mod.rs"];
 
 /// A word of code, where alone it may stand (files, or folders and file names by their beginning),
 /// and what goes wrong elsewhere.
@@ -58,6 +101,11 @@ const ONLY: &[Only] = &[
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
     Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
+    Only {
+        word: "rusqlite",
+        within: &["storage/"],
+        otherwise: "a second way to the database has other settings, and no engine in its place",
+    },
     Only { word: "mail_auth", within: &["stages/auth/"], otherwise: "its reading of a message would stand beside ours" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {

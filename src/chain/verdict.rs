@@ -33,6 +33,9 @@ pub enum HoldClass {
 }
 
 impl HoldClass {
+    /// In the order of the declaration.
+    pub const ALL: [Self; 5] = [Self::Malware, Self::Phishing, Self::Spam, Self::Policy, Self::Incomplete];
+
     /// As it stands in the configuration, the log and the quarantine.
     #[must_use]
     pub fn as_str(self) -> &'static str {

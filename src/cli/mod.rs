@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod manual;
+mod quarantine;
 mod run;
 mod service;
 mod style;
@@ -31,6 +32,7 @@ enum Command {
     Try(try_it::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
+    Quarantine(quarantine::Arguments),
     Certs(certs::Arguments),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Try(arguments) => try_it::main(&arguments, &out),
         Command::Run(arguments) => run::main(&arguments),
         Command::Check(arguments) => check::main(&arguments, &out),
+        Command::Quarantine(arguments) => quarantine::main(&arguments, &out),
         Command::Certs(arguments) => certs::main(&arguments, &out),
         Command::Completions(arguments) => manual::completions(&arguments, &out),
         Command::Man(arguments) => manual::man(&arguments, &out),

@@ -11,7 +11,7 @@ pub use report::Report;
 use crate::chain::{self, Chain, Vocabulary};
 use crate::value::settings::{Problem, Problems, Section};
 
-use crate::{dns, gate, stages, stages::Surroundings, telemetry, upstream};
+use crate::{dns, gate, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -33,7 +33,7 @@ pub struct Config {
 const LARGEST: u64 = 4 << 20;
 
 /// Tables of the contract that other versions have. Accepting them would promise what nobody does.
-const LATER: [(&str, &str); 2] = [("storage", "nothing is stored"), ("console", "there is no quarantine to review")];
+const LATER: [(&str, &str); 1] = [("console", "the quarantine is reviewed with `octroi quarantine`")];
 
 impl Config {
     /// Reads the file at `path`.
@@ -81,7 +81,9 @@ impl Config {
         let vocabulary = Vocabulary::of_message(findings(&present), findings(&absent));
         let rules = chain::rules::read(root, vocabulary, &surroundings.listeners);
         let chain = Chain::new(configured, settings.timeouts.message).with_rules(rules);
-        let gate = gate::Setup { settings, chain, upstreams, routes };
+        storage::Settings::read(&mut root.section("storage"));
+        let quarantine = quarantine::Settings::read(&mut root.section("quarantine"));
+        let gate = gate::Setup { settings, chain, upstreams, routes, quarantine };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let log = telemetry::log::Settings::read(&mut root.section("log"));
         for (key, instead) in LATER {

@@ -48,11 +48,23 @@ fn syntax_errors_and_others_come_together_but_not_their_echoes() {
 
 #[test]
 fn what_comes_later_is_not_silently_accepted() {
-    let found = mistakes(&format!("{LEAST}[console]\n[storage]\n"));
-    assert_eq!(found.len(), 2, "{found:#?}");
+    let found = mistakes(&format!("{LEAST}[console]\n[storage]\ndatabase = \"postgres://a@b/c\"\nblobs = \"s3://a/b\"\n"));
+    assert_eq!(found.len(), 3, "{found:#?}");
     for mistake in found {
         assert!(mistake.contains("not in this version"), "{mistake}");
     }
+}
+
+#[test]
+fn a_class_keeps_as_the_quarantine_does_but_for_what_it_has_of_its_own() {
+    let text = format!("{LEAST}[quarantine]\nkeep = \"2d\"\n[quarantine.spam]\nsize = \"1MiB\"\n[storage]\ndatabase = \"sqlite\"\n");
+    let settings = parse(&text).unwrap().gate.quarantine;
+    let (spam, malware) = (settings.of(chain::HoldClass::Spam), settings.of(chain::HoldClass::Malware));
+    assert_eq!((spam.keep, spam.size), (Duration::from_secs(2 * 86_400), 1 << 20));
+    assert_eq!((malware.keep, malware.size), (spam.keep, 10 << 30));
+    let found = mistakes(&format!("{LEAST}[quarantine]\nsize = \"0B\"\n[quarantine.spaam]\nkeep = \"1d\"\n"));
+    assert!(found.iter().any(|mistake| mistake.contains("did you mean `spam`?")), "{found:#?}");
+    assert_eq!(found.len(), 2, "{found:#?}");
 }
 
 #[test]

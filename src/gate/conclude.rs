@@ -2,9 +2,11 @@
 //!
 //! The only file that turns a verdict into custody.
 use super::received;
-use crate::chain::{Conclusion, Verdict};
-use crate::message::{Client, Message};
-use crate::smtp::{Custody, Refusal, Reply};
+use crate::chain::{Conclusion, ForRecipient, Hold, Verdict};
+use crate::journal;
+use crate::message::{Client, Envelope, Message};
+use crate::quarantine::{Committed, Held, Quarantine, QuarantineError};
+use crate::smtp::{Address, Custody, Recipient, Refusal, Reply};
 use crate::upstream::{Answer, Body, Outgoing, Seat, Transaction, Upstream, UpstreamError};
 use crate::value::Id;
 use bytes::Bytes;
@@ -26,8 +28,15 @@ pub(super) struct Ended<'a> {
     pub id: Id,
     pub hostname: &'a str,
     pub client: &'a Arc<Client>,
+    /// As the stages saw it.
     pub message: &'a Message,
+    /// As it came: evidence is what the client sent.
+    pub received: &'a Message,
+    pub received_at: SystemTime,
     pub leading_dot: bool,
+    pub quarantine: &'a Quarantine,
+    /// Has the findings and timings.
+    pub entry: &'a journal::Entry,
 }
 
 /// The way to the MTA that the recipients were verified on.
@@ -40,36 +49,156 @@ pub(super) struct Way<'a> {
 
 /// What became of a message.
 pub(super) enum Placed {
-    /// Somebody answers for it.
-    Kept(Box<dyn Custody + Send>),
+    /// The MTA answers for it; for so many recipients it is held instead.
+    Delivered {
+        custody: Box<dyn Custody + Send>,
+        held: usize,
+    },
+    /// It is held for so many recipients, and nobody gets it.
+    Quarantined {
+        custody: Committed,
+        held: usize,
+    },
     Discarded(Box<dyn Custody + Send>),
     /// By the chain, or by the upstream in its own words.
     Refused(Refusal),
+    /// It was to be held and could not be stored.
+    NotStored(QuarantineError),
     /// The upstream did not answer.
     Unanswered(UpstreamError),
 }
 
-/// Puts the message where the verdict says.
+/// Puts the message where the verdict says. `crate::manual::outcomes` has the table.
 pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'_>) -> Placed {
-    match &conclusion.verdict {
-        Verdict::Refuse(refusal) => Placed::Refused(refusal.clone()),
-        // No quarantine is attached: the client keeps what nobody here may keep.
-        Verdict::Quarantine(_) => Placed::Refused(Refusal::temporary(51, "3.0", "cannot be kept here, try again later")),
-        Verdict::Discard => Placed::Discarded(Box::new(Discarded { id: ended.id })),
-        Verdict::Deliver => match deliver(ended, conclusion, way).await {
-            Ok(Answer::Yes(custody)) => Placed::Kept(custody),
-            Ok(Answer::No(refusal)) => Placed::Refused(refusal),
-            Err(e) => Placed::Unanswered(e),
-        },
+    let edited = conclusion.edits.change_envelope().then(|| conclusion.edits.envelope(&ended.message.envelope));
+    let envelope = edited.as_ref().unwrap_or(&ended.message.envelope);
+    let fates = match &conclusion.verdict {
+        Verdict::Refuse(refusal) => return Placed::Refused(refusal.clone()),
+        Verdict::Quarantine(hold) => Fates::all_held(hold, &ended.received.envelope.recipients),
+        verdict => Fates::of(&envelope.recipients, &conclusion.recipients, *verdict == Verdict::Deliver),
+    };
+    let held = fates.held.iter().map(|(_, recipients)| recipients.len()).sum();
+    let entries = match hold(ended, &fates).await {
+        Ok(entries) => entries,
+        Err(error) => return Placed::NotStored(error),
+    };
+    if fates.delivered.is_empty() {
+        if let Some(transaction) = way.transaction {
+            transaction.release().await;
+        }
+        return match entries.into_iter().next() {
+            Some(custody) => Placed::Quarantined { custody, held },
+            None => Placed::Discarded(Box::new(Discarded { id: ended.id })),
+        };
+    }
+    let is_all = edited.is_none() && fates.delivered.len() == envelope.recipients.len();
+    let rest;
+    let envelope = if fates.delivered.len() == envelope.recipients.len() {
+        envelope
+    } else {
+        rest = Envelope { mail: envelope.mail.clone(), recipients: fates.delivered.into_iter().cloned().collect() };
+        &rest
+    };
+    let refused = match deliver(ended, conclusion, way, envelope, is_all).await {
+        Ok(Answer::Yes(custody)) => return Placed::Delivered { custody, held },
+        Ok(Answer::No(refusal)) => Placed::Refused(refusal),
+        Err(error) => Placed::Unanswered(error),
+    };
+    // The client keeps all of it, and will send it again for those it was held for, too.
+    withdraw(ended, entries).await;
+    refused
+}
+
+/// What becomes of a message for each of its recipients.
+#[derive(Debug, Default, PartialEq)]
+struct Fates<'a> {
+    delivered: Vec<&'a Recipient>,
+    /// One entry for each reason.
+    held: Vec<(&'a Hold, Vec<&'a Recipient>)>,
+}
+
+impl<'a> Fates<'a> {
+    fn all_held(hold: &'a Hold, recipients: &'a [Recipient]) -> Self {
+        Self { delivered: Vec::new(), held: vec![(hold, recipients.iter().collect())] }
+    }
+
+    /// `single` says what is stricter for some; the others get it, or with `deliver` false nobody
+    /// does. Held stands above discarded, as between verdicts, and what was said first stands.
+    fn of(recipients: &'a [Recipient], single: &'a [(Address, ForRecipient)], deliver: bool) -> Self {
+        let mut fates = Self::default();
+        for recipient in recipients {
+            let of_it = || single.iter().filter(|(address, _)| same(address, &recipient.address)).map(|(_, fate)| fate);
+            let hold = of_it().find_map(|fate| match fate {
+                ForRecipient::Quarantine(hold) => Some(hold),
+                ForRecipient::Discard => None,
+            });
+            match hold {
+                Some(hold) => match fates.held.iter_mut().find(|(other, _)| *other == hold) {
+                    Some((_, held)) => held.push(recipient),
+                    None => fates.held.push((hold, vec![recipient])),
+                },
+                None if deliver && of_it().next().is_none() => fates.delivered.push(recipient),
+                None => {}
+            }
+        }
+        fates
     }
 }
 
-async fn deliver(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'_>) -> Result<Answer<Box<dyn Custody + Send>>, UpstreamError> {
-    let envelope = &ended.message.envelope;
-    let changed = conclusion.edits.change_envelope().then(|| conclusion.edits.envelope(envelope));
-    let envelope = changed.as_ref().unwrap_or(envelope);
-    let transaction = match (way.transaction, changed.is_some()) {
-        (Some(transaction), false) => transaction,
+/// Local parts are the MTA's to compare (RFC 5321 §2.4), but a stage may well have lowered a domain.
+fn same(a: &Address, b: &Address) -> bool {
+    a == b || (a.local_part() == b.local_part() && a.domain().eq_ignore_ascii_case(b.domain()))
+}
+
+/// Stores what is to be held: all of it, or nothing.
+async fn hold(ended: &Ended<'_>, fates: &Fates<'_>) -> Result<Vec<Committed>, QuarantineError> {
+    let mut entries = Vec::with_capacity(fates.held.len());
+    for (n, (hold, recipients)) in fates.held.iter().enumerate() {
+        let kept = ended.quarantine.keep(Held {
+            id: if n == 0 { ended.id } else { Id::generate() },
+            message: ended.id,
+            hold,
+            decided_by: ended.entry.by(),
+            client: ended.client,
+            mail: &ended.received.envelope.mail,
+            recipients,
+            headers: &ended.received.headers,
+            content: &ended.received.content,
+            findings: ended.entry.findings(),
+            timings: ended.entry.timings(),
+            received_at: ended.received_at,
+        });
+        match kept.await {
+            Ok(entry) => entries.push(entry),
+            Err(error) => {
+                withdraw(ended, entries).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+async fn withdraw(ended: &Ended<'_>, entries: Vec<Committed>) {
+    for entry in entries {
+        let id = entry.id();
+        if let Err(error) = ended.quarantine.withdraw(entry).await {
+            // A reviewer sees it twice then, which is better than not at all.
+            tracing::error!(id = %ended.id, entry = %id, "the message is the client's again, but stays in the quarantine: {error}");
+        }
+    }
+}
+
+/// `is_all`: the envelope is the one that the transaction was opened with.
+async fn deliver(
+    ended: &Ended<'_>,
+    conclusion: &Conclusion,
+    way: Way<'_>,
+    envelope: &Envelope,
+    is_all: bool,
+) -> Result<Answer<Box<dyn Custody + Send>>, UpstreamError> {
+    let transaction = match (way.transaction, is_all) {
+        (Some(transaction), true) => transaction,
         (held, _) => {
             if let Some(held) = held {
                 held.release().await;
@@ -80,23 +209,16 @@ async fn deliver(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'_>) -> Re
             }
         }
     };
-    match transaction.deliver(outgoing(ended, conclusion)).await? {
+    match transaction.deliver(outgoing(ended, conclusion, &envelope.recipients)).await? {
         Answer::Yes(accepted) => Ok(Answer::Yes(Box::new(accepted))),
         Answer::No(refusal) => Ok(Answer::No(refusal)),
     }
 }
 
 /// What the upstream gets: our trace field, the header section as edited, the body.
-fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion) -> Outgoing {
+fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion, recipients: &[Recipient]) -> Outgoing {
     let message = ended.message;
-    let trace = received::received(
-        ended.hostname,
-        ended.id,
-        ended.client,
-        message.envelope.mail.utf8,
-        &message.envelope.recipients,
-        SystemTime::now(),
-    );
+    let trace = received::received(ended.hostname, ended.id, ended.client, message.envelope.mail.utf8, recipients, SystemTime::now());
     let headers = conclusion.edits.apply(&message.headers);
     let mut prefix = vec![trace, headers];
     let replacement = conclusion.edits.body_replacement();
@@ -113,4 +235,34 @@ fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion) -> Outgoing {
         }
     };
     Outgoing { prefix, body, leading_dot }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::HoldClass;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text, false).unwrap()
+    }
+
+    #[test]
+    fn held_stands_above_discarded_and_what_was_said_first_stands() {
+        let recipients: Vec<_> = ["a@x.org", "b@x.org", "c@x.org", "d@x.org"].map(|text| Recipient::new(address(text))).into();
+        let hold = |reason: &str| Hold { class: HoldClass::Policy, reason: reason.into() };
+        let (one, two) = (hold("one"), hold("two"));
+        let single = [
+            (address("a@X.ORG"), ForRecipient::Discard),
+            (address("a@x.org"), ForRecipient::Quarantine(one.clone())),
+            (address("a@x.org"), ForRecipient::Quarantine(two.clone())),
+            (address("b@x.org"), ForRecipient::Discard),
+            (address("c@x.org"), ForRecipient::Quarantine(two.clone())),
+            (address("stranger@x.org"), ForRecipient::Quarantine(two.clone())),
+        ];
+        let [a, _, c, d] = recipients.iter().collect::<Vec<_>>()[..] else { panic!() };
+        let held = vec![(&one, vec![a]), (&two, vec![c])];
+        assert_eq!(Fates::of(&recipients, &single, true), Fates { delivered: vec![d], held: held.clone() });
+        assert_eq!(Fates::of(&recipients, &single, false), Fates { delivered: vec![], held });
+        assert_eq!(Fates::of(&recipients, &[], true).delivered.len(), 4);
+    }
 }

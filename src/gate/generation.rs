@@ -7,7 +7,8 @@ use super::{
 };
 use crate::chain::Chain;
 use crate::journal::Journal;
-use crate::message::spool;
+use crate::message::{budget::Budget, spool};
+use crate::quarantine;
 use crate::smtp::{Capabilities, Offer, server};
 use crate::telemetry::{ListenerMetrics, Metrics, StageMetrics};
 use crate::upstream::{self, Upstreams};
@@ -23,6 +24,7 @@ pub struct Setup {
     pub chain: Chain,
     pub upstreams: Vec<upstream::Settings>,
     pub routes: Vec<upstream::Route>,
+    pub quarantine: quarantine::Settings,
 }
 
 pub(super) struct Generation {
@@ -57,8 +59,25 @@ struct Made {
 
 /// What outlives all generations: budgets that all messages under way share.
 pub(super) struct Budgets {
-    pub(super) memory: crate::message::budget::Budget,
-    pub(super) disk: crate::message::budget::Budget,
+    pub(super) memory: Budget,
+    pub(super) disk: Budget,
+}
+
+impl Budgets {
+    /// With files in `directory`.
+    pub(super) fn spool(&self, settings: &Settings, directory: PathBuf) -> spool::Settings {
+        spool::Settings {
+            in_memory: settings.limits.message_memory,
+            memory: self.memory.clone(),
+            disk: self.disk.clone(),
+            directory: Arc::new(directory),
+        }
+    }
+
+    /// As the configuration bounds them.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { memory: Budget::new(settings.limits.memory), disk: Budget::new(settings.limits.spool) }
+    }
 }
 
 impl Generation {
@@ -67,17 +86,12 @@ impl Generation {
     /// # Errors
     /// A file that the configuration names cannot be used.
     pub(super) fn new(setup: Setup, budgets: &Budgets, metrics: &Arc<Metrics>, old: Option<&Self>) -> Result<Arc<Self>, StartError> {
-        let Setup { settings, chain, upstreams, routes } = setup;
+        let Setup { settings, chain, upstreams, routes, quarantine: _ } = setup;
         let tls = ServerTls::load(&settings, metrics)?;
         let directory = spool_directory(&settings)?;
         budgets.memory.set_limit(settings.limits.memory);
         budgets.disk.set_limit(settings.limits.spool);
-        let spool = spool::Settings {
-            in_memory: settings.limits.message_memory,
-            memory: budgets.memory.clone(),
-            disk: budgets.disk.clone(),
-            directory: Arc::new(directory),
-        };
+        let spool = budgets.spool(&settings, directory);
         let shared = upstream::Shared::new(upstreams, &routes, settings.timeouts.upstream, &settings.hostname, metrics);
         if let Some(old) = old {
             shared.inherit(&old.upstream);
@@ -104,7 +118,7 @@ impl Generation {
 }
 
 /// The spool's directory, made where it is missing.
-fn spool_directory(settings: &Settings) -> Result<PathBuf, StartError> {
+pub(super) fn spool_directory(settings: &Settings) -> Result<PathBuf, StartError> {
     let directory = settings.state_dir.join("spool");
     std::fs::create_dir_all(&directory).map_err(|error| StartError::Directory { path: directory.clone(), error })?;
     // Found now rather than by the first big message: files without a name have to be possible.

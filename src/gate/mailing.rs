@@ -8,7 +8,7 @@ use crate::chain::{Decision, Verdict, runner::Question};
 use crate::journal::{self, By, Entry, Phase};
 use crate::message::{Edits, Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spool, spool::SpoolError};
 use crate::smtp::{
-    Mail, Recipient, Refusal, Reply,
+    Custody as _, Mail, Recipient, Refusal, Reply,
     data::Stains,
     server::{AboutMessage, AboutRecipient, Ending, Owed},
 };
@@ -16,7 +16,7 @@ use crate::telemetry::Violation;
 use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
 use crate::value::Id;
 use bytes::Bytes;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
 /// What a session knows of the message under way.
@@ -259,6 +259,7 @@ impl Session {
             // The protocol's machine says so itself; this is for the day it does not.
             return self.refuse_message(owed, &SpoolError::Full.refusal()).await;
         }
+        let received_at = SystemTime::now();
         let policy = self.accepted.generation.settings.smtp.bare_newline;
         if let Some(mailing) = &mut self.mailing {
             mailing.entry.received(mailing.octets, now());
@@ -294,10 +295,8 @@ impl Session {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no message came"));
         };
         let envelope = Arc::new(Envelope { mail: *mailing.mail, recipients: std::mem::take(&mut mailing.recipients) });
-        let mut message = Message::new(envelope, block, content).with_unpack_limits(Arc::clone(&generation.settings.unpack));
-        if !forged.is_empty() {
-            message = message.edited(&forged);
-        }
+        let received = Message::new(envelope, block, content).with_unpack_limits(Arc::clone(&generation.settings.unpack));
+        let message = if forged.is_empty() { received.clone() } else { received.edited(&forged) };
         let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
         let Some(upstream) = mailing.upstream.take() else {
@@ -313,13 +312,23 @@ impl Session {
             hostname: &generation.settings.hostname,
             client: &self.client,
             message: &message,
+            received: &received,
+            received_at,
             leading_dot: ending.leading_dot,
+            quarantine: &self.worker.gate.quarantine,
+            entry: &mailing.entry,
         };
         let way = Way { upstream: &upstream, transaction: mailing.transaction.take(), seat: &self.seat };
         match conclude::place(&ended, &conclusion, way).await {
-            Placed::Kept(custody) => {
+            Placed::Delivered { custody, held } => {
+                mailing.entry.held(held);
                 mailing.entry.delivered(&custody.reply(), now());
                 self.smtp.acknowledge(owed, &*custody);
+            }
+            Placed::Quarantined { custody, held } => {
+                mailing.entry.held(held);
+                mailing.entry.quarantined(&custody.reply(), now());
+                self.smtp.acknowledge(owed, &custody);
             }
             Placed::Discarded(custody) => {
                 mailing.entry.discarded(&custody.reply(), now());
@@ -328,6 +337,11 @@ impl Session {
             Placed::Refused(refusal) => {
                 mailing.entry.refused(&refusal, now());
                 self.smtp.refuse(owed, &refusal);
+            }
+            Placed::NotStored(error) => {
+                mailing.entry.error(&error);
+                mailing.entry.refused(&error.refusal(), now());
+                self.smtp.refuse(owed, &error.refusal());
             }
             Placed::Unanswered(error) => {
                 mailing.entry.error(&error);

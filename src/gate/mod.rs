@@ -16,6 +16,7 @@ mod listen;
 mod mailing;
 pub mod proxy;
 mod received;
+pub mod release;
 mod session;
 pub mod settings;
 mod stream;
@@ -24,7 +25,8 @@ mod worker;
 
 pub use generation::Setup;
 
-use crate::message::budget::Budget;
+use crate::quarantine::{Quarantine, QuarantineError};
+use crate::storage::Access;
 use crate::telemetry::Metrics;
 use admission::Admission;
 use arc_swap::ArcSwap;
@@ -38,7 +40,10 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::Handle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use worker::Worker;
 
 /// Why the gate cannot be opened, or a reload not be done; the administrator's to mend.
@@ -46,6 +51,9 @@ use worker::Worker;
 pub enum StartError {
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// Where messages are held that a person is to look at.
+    #[error("{0}")]
+    Quarantine(#[from] QuarantineError),
     #[error("{}: {error}", path.display())]
     Directory { path: PathBuf, error: io::Error },
     #[error("listener {listener}: {address}: {error}")]
@@ -59,6 +67,8 @@ struct Shared {
     current: ArcSwap<Generation>,
     admission: Arc<Admission>,
     budgets: Budgets,
+    /// Opened once: a reload changes its settings.
+    quarantine: Quarantine,
     metrics: Arc<Metrics>,
 }
 
@@ -78,6 +88,8 @@ pub struct Gate {
     addresses: Vec<(Arc<str>, SocketAddr)>,
     drain: CancellationToken,
     cut: CancellationToken,
+    /// Ends the caretaker of the quarantine with the gate.
+    _tended: DropGuard,
 }
 
 impl Gate {
@@ -88,15 +100,20 @@ impl Gate {
     /// What the configuration names cannot be used.
     pub fn open(setup: Setup, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let (count, listeners) = (setup.settings.workers, setup.settings.listeners.clone());
-        let budgets = Budgets { memory: Budget::new(setup.settings.limits.memory), disk: Budget::new(setup.settings.limits.spool) };
+        let budgets = Budgets::new(&setup.settings);
+        let (state_dir, retention) = (setup.settings.state_dir.clone(), setup.quarantine.clone());
         let generation = Generation::new(setup, &budgets, metrics, None)?;
+        let quarantine = Quarantine::open(&state_dir, Access::Create, retention, metrics)?;
         let listening = listen::open(&listeners, count)?;
         let shared = Arc::new(Shared {
             current: ArcSwap::new(generation),
             admission: Arc::new(Admission::default()),
             budgets,
+            quarantine: quarantine.clone(),
             metrics: Arc::clone(metrics),
         });
+        let tended = CancellationToken::new();
+        tokio::spawn(quarantine.tend(tended.clone()));
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let addresses = listening.iter().map(|sockets| (Arc::clone(&sockets.name), sockets.address)).collect();
         let mut by_worker: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
@@ -126,7 +143,7 @@ impl Gate {
                 .map_err(StartError::Worker)?;
             workers.push((worker, thread));
         }
-        Ok(Self { shared, workers, addresses, drain, cut })
+        Ok(Self { shared, workers, addresses, drain, cut, _tended: tended.drop_guard() })
     }
 
     /// What is listened on, by the listeners' names; ports that were 0 are known now.
@@ -158,8 +175,13 @@ impl Gate {
                 setup.settings.listeners.push(old.clone());
             }
         }
+        if setup.settings.state_dir != old.settings.state_dir {
+            tracing::warn!("`state_dir`: the quarantine moves with a restart only");
+        }
+        let retention = setup.quarantine.clone();
         let generation = Generation::new(setup, &self.shared.budgets, &self.shared.metrics, Some(&old))?;
         self.shared.current.store(generation);
+        self.shared.quarantine.reconfigure(retention);
         Ok(())
     }
 

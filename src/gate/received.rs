@@ -3,46 +3,62 @@ use crate::message::{Client, Edit, Edits, Field, HeaderBlock};
 use crate::smtp::Recipient;
 use crate::value::{Id, rfc5322};
 use bytes::{Bytes, BytesMut};
-use std::{collections::BTreeSet, fmt::Write, net::IpAddr, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+    net::IpAddr,
+    time::SystemTime,
+};
 
-/// Our trace field. The recipient stands in it only where there is one, so that nobody learns of
-/// the others (RFC 5321 §7.2).
+/// Our trace field for a message of `client`'s.
 pub(super) fn received(hostname: &str, id: Id, client: &Client, utf8: bool, recipients: &[Recipient], at: SystemTime) -> Bytes {
-    let mut out = BytesMut::with_capacity(384);
-    // Writing to a BytesMut does not fail.
-    let _ = write_received(&mut out, hostname, id, client, utf8, recipients, at);
-    out.freeze()
+    let trace = Trace {
+        hello: client.hello.as_ref().map(|(domain, _)| domain.as_str()),
+        address: client.address.ip(),
+        tls: client.tls.as_ref().map(|tls| (tls.version, tls.cipher, tls.client_subject.is_some())),
+        protocol: client.protocol(utf8),
+    };
+    trace.field(hostname, &id, recipients, at)
 }
 
-fn write_received(
-    out: &mut BytesMut,
-    hostname: &str,
-    id: Id,
-    client: &Client,
-    utf8: bool,
-    recipients: &[Recipient],
-    at: SystemTime,
-) -> std::fmt::Result {
-    out.write_str("Received: from ")?;
-    match &client.hello {
-        Some((domain, _)) => write!(out, "{domain}")?,
-        None => out.write_str("unknown")?,
+/// What a trace field says of where a message came from.
+pub(super) struct Trace<'a> {
+    pub hello: Option<&'a str>,
+    pub address: IpAddr,
+    /// Version, cipher, and whether the client's certificate was verified.
+    pub tls: Option<(&'a str, &'a str, bool)>,
+    /// RFC 3848.
+    pub protocol: &'a str,
+}
+
+impl Trace<'_> {
+    /// The field. The recipient stands in it only where there is one, so that nobody learns of the
+    /// others (RFC 5321 §7.2).
+    pub(super) fn field(&self, hostname: &str, id: &dyn fmt::Display, recipients: &[Recipient], at: SystemTime) -> Bytes {
+        let mut out = BytesMut::with_capacity(384);
+        // Writing to a BytesMut does not fail.
+        let _ = self.write(&mut out, hostname, id, recipients, at);
+        out.freeze()
     }
-    match client.address.ip().to_canonical() {
-        IpAddr::V4(address) => write!(out, " ([{address}])")?,
-        IpAddr::V6(address) => write!(out, " ([IPv6:{address}])")?,
+
+    fn write(&self, out: &mut BytesMut, hostname: &str, id: &dyn fmt::Display, recipients: &[Recipient], at: SystemTime) -> fmt::Result {
+        write!(out, "Received: from {}", self.hello.unwrap_or("unknown"))?;
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => write!(out, " ([{address}])")?,
+            IpAddr::V6(address) => write!(out, " ([IPv6:{address}])")?,
+        }
+        if let Some((version, cipher, verified)) = self.tls {
+            write!(out, "\r\n\t(using {version} with cipher {cipher}")?;
+            out.write_str(if verified { "; client certificate verified)" } else { ")" })?;
+        }
+        write!(out, "\r\n\tby {hostname} (octroi) with {} id {id}", self.protocol)?;
+        if let [only] = recipients
+            && only.address.as_str().len() < 900
+        {
+            write!(out, "\r\n\tfor <{}>", only.address)?;
+        }
+        write!(out, "; {}\r\n", rfc5322(at))
     }
-    if let Some(tls) = &client.tls {
-        write!(out, "\r\n\t(using {} with cipher {}", tls.version, tls.cipher)?;
-        out.write_str(if tls.client_subject.is_some() { "; client certificate verified)" } else { ")" })?;
-    }
-    write!(out, "\r\n\tby {hostname} (octroi) with {} id {id}", client.protocol(utf8))?;
-    if let [only] = recipients
-        && only.address.as_str().len() < 900
-    {
-        write!(out, "\r\n\tfor <{}>", only.address)?;
-    }
-    write!(out, "; {}\r\n", rfc5322(at))
 }
 
 /// What a look over the header section shows.

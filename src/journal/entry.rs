@@ -42,6 +42,8 @@ pub struct Entry {
     upstream: Option<Arc<str>>,
     violation: Option<Violation>,
     outcome: Outcome,
+    /// Recipients that it is held for while others got it.
+    held: usize,
     /// Ours, and where there was one the upstream's.
     reply: Option<Reply>,
     error: Option<String>,
@@ -79,6 +81,7 @@ impl Entry {
             upstream: None,
             violation: None,
             outcome: Outcome::Lost,
+            held: 0,
             reply: None,
             error: None,
         }
@@ -135,6 +138,22 @@ impl Entry {
         self.timings = std::mem::take(&mut conclusion.timings);
     }
 
+    /// The stage whose verdict it is, or `rule NAME`; once the chain has spoken.
+    #[must_use]
+    pub fn by(&self) -> Option<&str> {
+        self.decided_by.as_deref()
+    }
+    /// What the stages found.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+    /// What each stage took.
+    #[must_use]
+    pub fn timings(&self) -> &[StageTiming] {
+        &self.timings
+    }
+
     /// The stage that refused before the end of the data.
     pub fn decided_by(&mut self, stage: Option<Box<str>>) {
         self.decided_by = stage;
@@ -159,6 +178,16 @@ impl Entry {
     /// The upstream answers for it now, in these words.
     pub fn delivered(&mut self, reply: &Reply, now: Instant) {
         self.settle(Outcome::Delivered, reply, now);
+    }
+
+    /// It is in the quarantine for so many recipients, whatever became of it for the others.
+    pub fn held(&mut self, recipients: usize) {
+        self.held = recipients;
+    }
+
+    /// It is in the quarantine and nobody gets it for now; the client was told these words.
+    pub fn quarantined(&mut self, reply: &Reply, now: Instant) {
+        self.settle(Outcome::Quarantined, reply, now);
     }
 
     /// Nobody gets it, and the client was told these words.
@@ -219,6 +248,7 @@ impl Entry {
             message_id = self.message_id.as_deref(),
             subject = self.subject.as_deref(),
             verdict = self.outcome.as_str(),
+            held = (self.held > 0).then_some(self.held),
             violation = self.violation.map(Violation::as_str),
             stage = self.decided_by.as_deref(),
             findings = (!self.findings.is_empty()).then(|| display(Spaced(&self.findings))),

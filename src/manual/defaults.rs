@@ -25,6 +25,7 @@
 //! | `unpack.ratio` | 250 | a spreadsheet has 50, deflate can do 1032 | Amavis 500 |
 //! | `unpack.time` | 1 s | of a processor, so that load changes no verdict | ClamAV 2 min |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
+//! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
 //! | `dns.timeout`, `attempts` | 3 s, 2 | together less than a stage's 10 s, so that DNS that is silent is `temperror` and not a stage that failed | glibc 5 s, 2 |

@@ -7,7 +7,10 @@
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// The classes of what is held, as the chain names them.
+const CLASSES: [&str; 5] = ["malware", "phishing", "spam", "policy", "incomplete"];
 
 /// A closed set of label values.
 macro_rules! labels {
@@ -55,7 +58,14 @@ labels! {
 }
 labels! {
     /// What became of a message.
-    Outcome { Delivered = "delivered", Discarded = "discarded", Rejected = "rejected", Deferred = "deferred", Lost = "lost" }
+    Outcome {
+        Delivered = "delivered",
+        Quarantined = "quarantined",
+        Discarded = "discarded",
+        Rejected = "rejected",
+        Deferred = "deferred",
+        Lost = "lost",
+    }
 }
 labels! {
     /// What a client did that no mail client does.
@@ -94,6 +104,14 @@ labels! {
         BreakerOpen = "breaker_open",
         Poisoned = "poisoned",
     }
+}
+labels! {
+    /// Why a message that was to be held was not stored.
+    QuarantineFailure { NoRoom = "no_room", DiskFull = "disk_full", Late = "late", Broken = "broken" }
+}
+labels! {
+    /// Why an entry of the quarantine was deleted.
+    QuarantineDeletion { Reviewer = "reviewer", Age = "age" }
 }
 labels! {
     /// A step of a transaction with the upstream.
@@ -268,6 +286,13 @@ pub struct Metrics {
     upstream_open: IntGaugeVec,
     upstream_sent_bytes: IntCounterVec,
     upstream_healthy: IntGaugeVec,
+    quarantine_stored: IntCounterVec,
+    quarantine_failures: IntCounterVec,
+    quarantine_deleted: IntCounterVec,
+    quarantine_released: IntCounter,
+    quarantine_entries: IntGaugeVec,
+    quarantine_bytes: IntGaugeVec,
+    quarantine_duration: Histogram,
     certificate_expiry: IntGaugeVec,
     spool_used: IntGaugeVec,
     spool_limit: IntGaugeVec,
@@ -316,6 +341,9 @@ impl Metrics {
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let log_lines_dropped =
             IntCounter::new("octroi_log_lines_dropped_total", "Log lines lost because the log was not read fast enough.")?;
+        let quarantine_released =
+            IntCounter::new("octroi_quarantine_released_total", "Recipients that entries of the quarantine were released to.")?;
+        registry.register(Box::new(quarantine_released.clone()))?;
         let reload_successful =
             IntGauge::new("octroi_config_last_reload_successful", "Whether the last reading of the configuration succeeded.")?;
         let reload_time =
@@ -324,7 +352,7 @@ impl Metrics {
         registry.register(Box::new(reload_successful.clone()))?;
         registry.register(Box::new(reload_time.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Arc::new(Self {
+        let metrics = Self {
             connections: counters("octroi_connections_total", "Connections by what became of them at accept.", &["listener", "result"])?,
             active: gauges("octroi_connections_active", "Connections open now.", &["listener"])?,
             handshakes: counters("octroi_tls_handshakes_total", "TLS handshakes with clients.", &["listener", "result"])?,
@@ -365,6 +393,21 @@ impl Metrics {
             upstream_open: gauges("octroi_upstream_connections_open", "Connections to upstreams now.", &["upstream", "state"])?,
             upstream_sent_bytes: counters("octroi_upstream_sent_bytes_total", "Octets sent to upstreams.", &["upstream"])?,
             upstream_healthy: gauges("octroi_upstream_servers_healthy", "Servers of an upstream that answer.", &["upstream"])?,
+            quarantine_stored: counters("octroi_quarantine_stored_total", "Entries stored in the quarantine.", &["class"])?,
+            quarantine_failures: counters(
+                "octroi_quarantine_failures_total",
+                "Messages that were to be held and could not be stored; their clients keep them.",
+                &["reason"],
+            )?,
+            quarantine_deleted: counters("octroi_quarantine_deleted_total", "Entries of the quarantine that were deleted.", &["reason"])?,
+            quarantine_released,
+            quarantine_entries: gauges("octroi_quarantine_entries", "Entries in the quarantine, as of some seconds ago.", &["class"])?,
+            quarantine_bytes: gauges(
+                "octroi_quarantine_bytes",
+                "Octets on disk of entries in the quarantine, as of some seconds ago.",
+                &["class"],
+            )?,
+            quarantine_duration: histogram("octroi_quarantine_store_duration_seconds", "Time it took to store an entry.", SECONDS)?,
             certificate_expiry: gauges(
                 "octroi_tls_certificate_expiry_timestamp_seconds",
                 "When a certificate that is served stops being valid.",
@@ -378,7 +421,39 @@ impl Metrics {
             reload_successful,
             reload_time,
             registry,
-        }))
+        };
+        for class in CLASSES {
+            metrics.quarantine_stored.with_label_values(&[class]);
+            metrics.quarantine_held(class, 0, 0);
+        }
+        for failure in QuarantineFailure::ALL {
+            metrics.quarantine_failures.with_label_values(&[failure.as_str()]);
+        }
+        for why in QuarantineDeletion::ALL {
+            metrics.quarantine_deleted.with_label_values(&[why.as_str()]);
+        }
+        Ok(Arc::new(metrics))
+    }
+
+    /// An entry of `class` was stored.
+    pub fn quarantine_stored(&self, class: &str, took: Duration) {
+        self.quarantine_stored.with_label_values(&[class]).inc();
+        self.quarantine_duration.observe(took.as_secs_f64());
+    }
+    pub fn quarantine_failure(&self, why: QuarantineFailure) {
+        self.quarantine_failures.with_label_values(&[why.as_str()]).inc();
+    }
+    pub fn quarantine_deleted(&self, why: QuarantineDeletion) {
+        self.quarantine_deleted.with_label_values(&[why.as_str()]).inc();
+    }
+    /// To so many recipients.
+    pub fn quarantine_released(&self, recipients: u64) {
+        self.quarantine_released.inc_by(recipients);
+    }
+    /// What is in the quarantine of one class: entries, and octets on disk.
+    pub fn quarantine_held(&self, class: &str, entries: i64, stored: i64) {
+        self.quarantine_entries.with_label_values(&[class]).set(entries);
+        self.quarantine_bytes.with_label_values(&[class]).set(stored);
     }
 
     /// The series of one listener.

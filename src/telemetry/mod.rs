@@ -5,6 +5,6 @@ pub mod log;
 mod metrics;
 
 pub use metrics::{
-    CommandWord, ConnectionResult, HandshakeResult, Incomplete, ListenerMetrics, Metrics, Outcome, Phase, ReplyClass, RuleMetrics,
-    StageMetrics, StageResult, UpstreamFault, UpstreamMetrics, Violation,
+    CommandWord, ConnectionResult, HandshakeResult, Incomplete, ListenerMetrics, Metrics, Outcome, Phase, QuarantineDeletion,
+    QuarantineFailure, ReplyClass, RuleMetrics, StageMetrics, StageResult, UpstreamFault, UpstreamMetrics, Violation,
 };

@@ -22,6 +22,8 @@ mod milters;
 mod mime;
 mod partners;
 mod programs;
+mod quarantine;
+mod quarantine_faults;
 mod rspamd;
 mod running;
 mod slow_clients;

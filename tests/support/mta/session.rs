@@ -38,6 +38,10 @@ pub(super) fn run(shared: &Shared, tcp: TcpStream) {
     let mut session =
         Session { shared, number, wire, mail: None, recipients: Vec::new(), content: Vec::new(), chunks: 0, xclient: Vec::new() };
     let _ = session.converse();
+    // A socket is closed when nobody holds it any more.
+    let peer = session.wire.tcp().peer_addr().ok();
+    shared.sockets.lock().unwrap().retain(|socket| socket.peer_addr().ok() != peer);
+    drop(session);
     shared.open.fetch_sub(1, Ordering::SeqCst);
     shared.connections.lock().unwrap()[number].is_open = false;
 }

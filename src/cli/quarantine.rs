@@ -1,0 +1,278 @@
+//! `octroi quarantine`: what is held, without the console.
+mod show;
+
+use super::{
+    ConfigFile, Failure,
+    style::{Colour, Out},
+};
+use crate::config::Config;
+use crate::gate::release::Releaser;
+use crate::journal::queue_id;
+use crate::quarantine::{Claim, Filter, Quarantine, QuarantineError, State};
+use crate::storage::Access;
+use crate::telemetry::Metrics;
+use crate::value::parse_duration;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Review what is held: list, show, release, delete
+///
+/// Works beside the running service, on the same state_dir and as a user who may write there.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(List),
+    Show(Show),
+    Release(Release),
+    Delete(Delete),
+    Hold(Hold),
+}
+
+/// List entries, newest first
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Only of this class: malware, phishing, spam, policy, incomplete.
+    #[arg(long)]
+    class: Option<String>,
+    /// Only in this state: held, released, lost, deleted, or `all`.
+    #[arg(long, default_value = "held")]
+    state: String,
+    /// Only from this address, or with `@example.org` from that domain.
+    #[arg(long)]
+    sender: Option<String>,
+    /// Only to this address or domain.
+    #[arg(long)]
+    recipient: Option<String>,
+    /// Only entries stored at least so long ago, such as `7d`.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    older: Option<Duration>,
+    /// Only entries stored at most so long ago.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    newer: Option<Duration>,
+    /// At most so many, up to 1000.
+    #[arg(long, default_value_t = 50)]
+    limit: u64,
+    /// Go on behind this entry: the last of the page before.
+    #[arg(long, value_name = "ID")]
+    below: Option<String>,
+    /// One JSON document instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show all that is known of an entry
+#[derive(Debug, Args)]
+struct Show {
+    #[command(flatten)]
+    file: ConfigFile,
+    id: Id,
+    /// The message itself, octet for octet as the client sent it; fails where it is not what was
+    /// stored.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Send an entry on to the mail server
+///
+/// Original envelope and octets, past the chain, with our Received and the field
+/// X-Octroi-Released in front. Waits for the server's reply and prints it.
+#[derive(Debug, Args)]
+struct Release {
+    #[command(flatten)]
+    file: ConfigFile,
+    id: Id,
+    /// Only to this recipient of it; may be given more than once. Default: all who do not have it.
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Vec<String>,
+    /// Also to those who have it already, or of whom nobody knows whether they do.
+    #[arg(long)]
+    again: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Delete entries: their content is gone at once
+#[derive(Debug, Args)]
+struct Delete {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The entries' ids.
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Put an entry under legal hold, which neither age nor a reviewer ends
+#[derive(Debug, Args)]
+struct Hold {
+    #[command(flatten)]
+    file: ConfigFile,
+    id: Id,
+    /// Lift it again.
+    #[arg(long)]
+    lift: bool,
+}
+
+/// An entry's id; `octroi quarantine list` shows them.
+type Id = String;
+
+pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match &arguments.command {
+            Command::List(list) => list.run(out).await,
+            Command::Show(show) => show.run(out).await,
+            Command::Release(release) => release.run(out).await,
+            Command::Delete(delete) => delete.run(out).await,
+            Command::Hold(hold) => hold.run(out).await,
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+/// What all of them work on. One that was never made is not made here, as a user the service may
+/// not be.
+fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine), Failure> {
+    let config = Config::load(&file.config)?;
+    let metrics = Metrics::new()?;
+    let quarantine = Quarantine::open(&config.gate.settings.state_dir, Access::Existing, config.gate.quarantine.clone(), &metrics)?;
+    Ok((config, metrics, quarantine))
+}
+
+/// Who acts, for the record.
+fn who() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
+
+impl List {
+    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
+        let state = match self.state.as_str() {
+            "all" => None,
+            word => Some(State::parse(word).ok_or_else(|| Failure(format!("no state is called `{word}`")))?),
+        };
+        let ago = |since: Option<Duration>| since.and_then(|since| SystemTime::now().checked_sub(since));
+        let filter = Filter {
+            class: self.class.clone(),
+            state,
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            after: ago(self.newer),
+            before: ago(self.older),
+            below: self.below.clone(),
+            limit: self.limit,
+        };
+        let (_, _, quarantine) = open(&self.file)?;
+        let entries = quarantine.list(&filter).await?;
+        if self.json {
+            out.line(serde_json::Value::from_iter(entries.iter().map(show::json)));
+        } else {
+            show::table(&entries, out);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
+        let (config, _, quarantine) = open(&self.file)?;
+        let entry = quarantine.entry(&self.id).await?;
+        if self.raw {
+            let content = quarantine.content(&entry, &crate::gate::release::spool(&config.gate.settings)?).await?;
+            let mut reader = content.reader(0);
+            while let Some(piece) = reader.next().await? {
+                out.octets(&piece);
+            }
+        } else if self.json {
+            out.line(show::json(&entry));
+        } else {
+            show::entry(&entry, out);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Release {
+    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
+        let (config, metrics, quarantine) = open(&self.file)?;
+        let setup = config.gate;
+        let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics)?;
+        let entry = quarantine.entry(&self.id).await?;
+        let by = who();
+        let claim = Claim { recipients: &self.recipient, again: self.again, by: &by };
+        let released = releaser.release(&quarantine, entry, claim).await?;
+        if self.json {
+            let one = |part: &crate::gate::release::Released| {
+                json!({
+                    "upstream": &*part.upstream,
+                    "recipients": part.recipients,
+                    "released": part.result.is_ok(),
+                    "reply": part.result.as_ref().map_or_else(ToString::to_string, Clone::clone),
+                    "queue_id": part.result.as_ref().ok().and_then(|reply| queue_id(reply)),
+                })
+            };
+            out.line(serde_json::Value::from_iter(released.iter().map(one)));
+        } else {
+            for part in &released {
+                let recipients = part.recipients.join(", ");
+                match &part.result {
+                    Ok(reply) => {
+                        let queue = queue_id(reply).map_or_else(String::new, |id| format!(" (queue id {id})"));
+                        out.line(format_args!("{} to {recipients}: {reply}{queue}", out.paint(Colour::Green, "released")));
+                    }
+                    Err(why) => out.line(format_args!("{} to {recipients}: {why}", out.paint(Colour::Red, "not released"))),
+                }
+            }
+        }
+        Ok(if released.iter().all(|part| part.result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Delete {
+    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
+        let (_, _, quarantine) = open(&self.file)?;
+        let mut results: Vec<(&str, Result<(), QuarantineError>)> = Vec::new();
+        for id in &self.ids {
+            results.push((id, quarantine.delete(id, &who()).await));
+        }
+        if self.json {
+            let one = |(id, result): &(&str, Result<(), QuarantineError>)| json!({ "id": id, "deleted": result.is_ok(), "error": result.as_ref().err().map(ToString::to_string) });
+            out.line(serde_json::Value::from_iter(results.iter().map(one)));
+        } else {
+            for (id, result) in &results {
+                match result {
+                    Ok(()) => out.line(format_args!("{id} deleted")),
+                    Err(error) => out.line(format_args!("{id} not deleted: {error}")),
+                }
+            }
+        }
+        Ok(if results.iter().all(|(_, result)| result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Hold {
+    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
+        let (_, _, quarantine) = open(&self.file)?;
+        quarantine.legal_hold(&self.id, !self.lift, &who()).await?;
+        out.line(format_args!("{} {}", self.id, if self.lift { "is under legal hold no more" } else { "is under legal hold" }));
+        Ok(ExitCode::SUCCESS)
+    }
+}

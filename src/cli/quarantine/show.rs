@@ -1,0 +1,112 @@
+//! Entries, as people and as programs read them.
+use crate::cli::style::Out;
+use crate::quarantine::{Entry, Recipient};
+use crate::value::rfc3339;
+use serde_json::{Value, json};
+use std::time::SystemTime;
+
+/// To the second: `2026-11-25T02:22:22Z`.
+fn moment(at: SystemTime) -> String {
+    let text = rfc3339(at);
+    text.get(..19).map_or_else(|| text.clone(), |seconds| format!("{seconds}Z"))
+}
+
+/// A line for each.
+pub(super) fn table(entries: &[Entry], out: &Out) {
+    if entries.is_empty() {
+        return out.line("nothing is held that matches");
+    }
+    for entry in entries {
+        let more = entry.recipients.len().saturating_sub(1);
+        let to = entry.recipients.first().map_or("", |recipient| &*recipient.address);
+        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        let sender = if entry.sender.is_empty() { "<>" } else { &*entry.sender };
+        out.line(format_args!(
+            "{}  {}  {:8} {:10} {sender} → {to}{more}  {}",
+            entry.id,
+            moment(entry.stored_at),
+            entry.state.as_str(),
+            entry.class,
+            entry.subject.as_deref().unwrap_or("(no subject)"),
+        ));
+    }
+}
+
+/// All that is known of one.
+pub(super) fn entry(entry: &Entry, out: &Out) {
+    let row = |name: &str, value: &str| out.line(format_args!("  {name:<14}{value}"));
+    out.heading(&entry.id);
+    let hold = if entry.legal_hold { ", under legal hold" } else { "" };
+    let by = entry.changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+    row("state", &format!("{} since {}{by}{hold}", entry.state.as_str(), moment(entry.changed_at)));
+    row("held as", &format!("{}: {}", entry.class, entry.reason));
+    row("decided by", entry.decided_by.as_deref().unwrap_or("-"));
+    row("received", &moment(entry.received_at));
+    row("stored", &format!("{}, {} octets, {} on disk", moment(entry.stored_at), entry.size, entry.stored));
+    row("sha256", &entry.sha256);
+    row("listener", &entry.listener);
+    row("client", &entry.client);
+    row("envelope from", &entry.mail);
+    for Recipient { arguments, state, reply, changed_by, .. } in &entry.recipients {
+        let by = changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+        let reply = reply.as_deref().map_or_else(String::new, |reply| format!(": {reply}"));
+        row("envelope to", &format!("{arguments}  {}{by}{reply}", state.as_str()));
+    }
+    for (name, value) in [("from", &entry.header_from), ("subject", &entry.subject), ("message-id", &entry.message_id)] {
+        row(name, value.as_deref().unwrap_or("-"));
+    }
+    let findings: Value = serde_json::from_str(&entry.findings).unwrap_or_default();
+    for finding in findings.as_array().into_iter().flatten() {
+        let name = finding.get("name").and_then(Value::as_str).unwrap_or_default();
+        row("found", &format!("{name} = {}", finding.get("value").unwrap_or(&Value::Null)));
+    }
+    let timings: Value = serde_json::from_str(&entry.timings).unwrap_or_default();
+    for timing in timings.as_array().into_iter().flatten() {
+        let text =
+            |key: &str| timing.get(key).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let incomplete = timing.get("incomplete").and_then(Value::as_str).map_or_else(String::new, |why| format!(", {why}"));
+        row("stage", &format!("{}: {} in {} s{incomplete}", text("stage"), text("result"), text("seconds")));
+    }
+}
+
+/// The same for programs.
+pub(super) fn json(entry: &Entry) -> Value {
+    let inner = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let recipient = |recipient: &Recipient| {
+        json!({
+            "address": recipient.address,
+            "rcpt": recipient.arguments,
+            "state": recipient.state.as_str(),
+            "attempts": recipient.attempts,
+            "changed_at": rfc3339(recipient.changed_at),
+            "changed_by": recipient.changed_by,
+            "reply": recipient.reply,
+        })
+    };
+    json!({
+        "id": entry.id,
+        "message": entry.message,
+        "state": entry.state.as_str(),
+        "changed_at": rfc3339(entry.changed_at),
+        "changed_by": entry.changed_by,
+        "legal_hold": entry.legal_hold,
+        "class": entry.class,
+        "reason": entry.reason,
+        "decided_by": entry.decided_by,
+        "received_at": rfc3339(entry.received_at),
+        "stored_at": rfc3339(entry.stored_at),
+        "listener": entry.listener,
+        "client": inner(&entry.client),
+        "sender": entry.sender,
+        "mail": entry.mail,
+        "recipients": entry.recipients.iter().map(recipient).collect::<Vec<_>>(),
+        "from": entry.header_from,
+        "subject": entry.subject,
+        "message_id": entry.message_id,
+        "size": entry.size,
+        "stored": entry.stored,
+        "sha256": entry.sha256,
+        "findings": inner(&entry.findings),
+        "stages": inner(&entry.timings),
+    })
+}

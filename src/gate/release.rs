@@ -1,0 +1,195 @@
+//! Releasing what is held: the original goes to the MTA, past the chain, and its answer is the
+//! reviewer's.
+use super::{
+    StartError,
+    generation::{Budgets, spool_directory},
+    received::{self, Trace},
+    settings::Settings,
+};
+use crate::message::{Client, Content, HeaderEnd, spool};
+use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError};
+use crate::smtp::{Custody as _, Domain, Recipient};
+use crate::telemetry::Metrics;
+use crate::upstream::{self, Answer, Body, Outgoing, Seat, Upstream, Upstreams};
+use bytes::Bytes;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// Tells filters behind us that a person has looked at the message; what others write under this
+/// name is taken out of every message.
+const MARK: &str = "X-Octroi-Released";
+
+/// What became of a release, for recipients of one upstream.
+#[derive(Debug)]
+pub struct Released {
+    pub upstream: Arc<str>,
+    pub recipients: Vec<String>,
+    pub result: Result<String, NotReleased>,
+}
+
+/// Why somebody does not have it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReleased {
+    /// The MTA's own words.
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    Unanswered(String),
+    /// All of it was sent, or some, and no answer came.
+    #[error("nobody knows whether it arrived: {0}")]
+    Unknown(String),
+}
+
+/// A spool with budgets of its own, for who reads what is held.
+///
+/// # Errors
+/// Its directory cannot be used.
+pub fn spool(settings: &Settings) -> Result<spool::Settings, StartError> {
+    Ok(Budgets::new(settings).spool(settings, spool_directory(settings)?))
+}
+
+/// Sends entries of the quarantine on.
+pub struct Releaser {
+    hostname: Arc<str>,
+    header_size: usize,
+    spool: spool::Settings,
+    upstreams: Upstreams,
+}
+
+impl Releaser {
+    /// With the upstreams of a configuration, and connections of its own to them.
+    ///
+    /// # Errors
+    /// The spool's directory cannot be used.
+    pub fn new(
+        settings: &Settings,
+        upstreams: Vec<upstream::Settings>,
+        routes: &[upstream::Route],
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let shared = upstream::Shared::new(upstreams, routes, settings.timeouts.upstream, &settings.hostname, metrics);
+        Ok(Self {
+            hostname: Arc::clone(&settings.hostname),
+            header_size: usize::try_from(settings.limits.header_size).unwrap_or(usize::MAX),
+            spool: spool(settings)?,
+            upstreams: Upstreams::for_worker(&shared),
+        })
+    }
+
+    /// Releases `entry`, as it was read, to the recipients that `claim` names; waits for the MTA.
+    ///
+    /// # Errors
+    /// Nothing was sent to anybody.
+    pub async fn release(&self, quarantine: &Quarantine, entry: Entry, claim: Claim<'_>) -> Result<Vec<Released>, QuarantineError> {
+        // Before anything is claimed: what cannot be read is not sent.
+        let content = quarantine.content(&entry, &self.spool).await?;
+        let claimed = quarantine.claim(entry, claim).await?;
+        let route = |recipient: &Recipient| Arc::clone(self.upstreams.route(&recipient.address).name());
+        let mut all = Vec::new();
+        for part in claimed.split_by(route) {
+            let Some(first) = part.recipients.first() else { continue };
+            let upstream = self.upstreams.route(&first.address);
+            let result = self.send(&upstream, &part, &content).await;
+            let noted = match &result {
+                Ok(reply) => quarantine.released(&part, reply).await,
+                Err(NotReleased::Unknown(why)) => quarantine.unknown(&part, why).await,
+                Err(why) => quarantine.not_released(&part, &why.to_string()).await,
+            };
+            if let Err(error) = noted {
+                tracing::error!(entry = part.entry.id, "what became of its release could not be written down: {error}");
+            }
+            let recipients = part.recipients.iter().map(|recipient| recipient.address.as_str().to_owned()).collect();
+            all.push(Released { upstream: Arc::clone(upstream.name()), recipients, result });
+        }
+        Ok(all)
+    }
+
+    /// The MTA's own reply to the final dot.
+    async fn send(&self, upstream: &Arc<Upstream>, part: &Claimed, content: &Content) -> Result<String, NotReleased> {
+        let unanswered = |error: &dyn std::fmt::Display| NotReleased::Unanswered(error.to_string());
+        let (headers, from) = self.headers(content).await?;
+        let origin = Origin::read(&part.entry);
+        let trace = origin.trace(&self.hostname, part);
+        let mark = Bytes::from(format!("{MARK}: {}\r\n", part.entry.id));
+        let client = Arc::new(origin.client(&part.entry));
+        let transaction = upstream.replay(&Seat::default(), &client, &part.mail, &part.recipients).await;
+        let transaction = match transaction.map_err(|error| unanswered(&error))? {
+            Answer::Yes(transaction) => transaction,
+            Answer::No(refusal) => return Err(NotReleased::Refused(refusal.to_string())),
+        };
+        let body = Body::Content { content: content.clone(), from };
+        let outgoing = Outgoing { prefix: vec![trace, mark, headers], body, leading_dot: true };
+        match transaction.deliver(outgoing).await {
+            Ok(Answer::Yes(accepted)) => Ok(accepted.reply().to_string()),
+            Ok(Answer::No(refusal)) => Err(NotReleased::Refused(refusal.to_string())),
+            Err(error) => Err(NotReleased::Unknown(error.to_string())),
+        }
+    }
+
+    /// The header section without what others have written in our name, and where the rest begins.
+    async fn headers(&self, content: &Content) -> Result<(Bytes, u64), NotReleased> {
+        let mut end = HeaderEnd::new(self.header_size, content.memory());
+        let mut reader = content.reader(0);
+        let unreadable = |error: &dyn std::fmt::Display| NotReleased::Unanswered(format!("the message cannot be read back: {error}"));
+        let block = loop {
+            let Some(piece) = reader.next().await.map_err(|error| unreadable(&error))? else { break end.finish() };
+            if let Some((block, _)) = end.push(&piece).map_err(|error| unreadable(&error))? {
+                break block;
+            }
+        };
+        let from = block.as_bytes().len() as u64;
+        let kept = if received::look(&block, &self.hostname).forged {
+            received::without_forged(&block, &self.hostname).apply(&block)
+        } else {
+            block.as_bytes().clone()
+        };
+        Ok((kept, from))
+    }
+}
+
+/// Where a message came from, as its entry has it.
+struct Origin {
+    address: SocketAddr,
+    hello: Option<Domain>,
+    protocol: String,
+    tls: Option<(String, String)>,
+}
+
+impl Origin {
+    fn read(entry: &Entry) -> Self {
+        let facts: serde_json::Value = serde_json::from_str(&entry.client).unwrap_or_default();
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let at = |pointer: &str| facts.pointer(pointer).and_then(text);
+        Self {
+            address: at("/address").and_then(|address| address.parse().ok()).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into()),
+            hello: at("/hello").and_then(|domain| Domain::parse(&domain)),
+            protocol: at("/protocol").unwrap_or_else(|| "ESMTP".to_owned()),
+            tls: at("/tls/version").zip(at("/tls/cipher")),
+        }
+    }
+
+    /// Our `Received`, as it would have been: it came to us then, whenever it goes on.
+    fn trace(&self, hostname: &str, part: &Claimed) -> Bytes {
+        let trace = Trace {
+            hello: self.hello.as_ref().map(Domain::as_str),
+            address: self.address.ip(),
+            tls: self.tls.as_ref().map(|(version, cipher)| (&**version, &**cipher, false)),
+            protocol: &self.protocol,
+        };
+        trace.field(hostname, &part.entry.id, &part.recipients, part.entry.received_at)
+    }
+
+    /// For MTAs that are told who the client is.
+    fn client(&self, entry: &Entry) -> Client {
+        Client {
+            listener: entry.listener.as_str().into(),
+            address: self.address,
+            local: self.address,
+            tls: None,
+            hello: self.hello.clone().map(|domain| (domain, true)),
+            account: None,
+        }
+    }
+}

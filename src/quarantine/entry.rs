@@ -1,0 +1,154 @@
+//! What is known of an entry, as reviewers see it.
+use super::{QuarantineError, time};
+use crate::storage::{Row, StorageError};
+use std::time::SystemTime;
+
+/// A closed set of words that stand in rows.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant),+ }
+        impl $name {
+            /// As it stands in rows, on the command line and in what that prints.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+            /// The other way round.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// What became of an entry.
+    State {
+        Held = "held",
+        /// To all of its recipients.
+        Released = "released",
+        /// Its content is not there any more, and nobody has deleted it.
+        Lost = "lost",
+        Deleted = "deleted",
+    }
+}
+words! {
+    /// What became of an entry for one recipient.
+    RecipientState {
+        Held = "held",
+        /// Somebody is at it; or was, and nobody knows whether the MTA has it.
+        Releasing = "releasing",
+        Released = "released",
+    }
+}
+
+/// An entry. Texts that a sender chose are bounded and on one line.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub id: String,
+    /// The message it was made of; its id but where more than one was.
+    pub message: String,
+    pub stored_at: SystemTime,
+    pub received_at: SystemTime,
+    pub class: String,
+    pub reason: String,
+    /// The stage, or `rule NAME`.
+    pub decided_by: Option<String>,
+    pub state: State,
+    pub changed_at: SystemTime,
+    pub changed_by: Option<String>,
+    pub legal_hold: bool,
+    pub listener: String,
+    /// JSON.
+    pub client: String,
+    pub sender: String,
+    /// What stood behind `MAIL FROM:`.
+    pub mail: String,
+    pub header_from: Option<String>,
+    pub subject: Option<String>,
+    pub message_id: Option<String>,
+    /// Octets as received.
+    pub size: i64,
+    /// Octets on disk.
+    pub stored: i64,
+    pub sha256: String,
+    /// JSON.
+    pub findings: String,
+    /// JSON.
+    pub timings: String,
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of an entry.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    pub position: i64,
+    pub address: String,
+    /// What stood behind `RCPT TO:`.
+    pub arguments: String,
+    pub state: RecipientState,
+    pub attempts: i64,
+    pub changed_at: SystemTime,
+    pub changed_by: Option<String>,
+    /// The MTA's words to the last attempt, or what went wrong.
+    pub reply: Option<String>,
+}
+
+pub(super) const COLUMNS: &str = "id, message, stored_at, received_at, class, reason, decided_by, state, changed_at, changed_by, \
+    legal_hold, listener, client, sender, mail, header_from, subject, message_id, size, stored, sha256, findings, timings";
+pub(super) const RECIPIENT_COLUMNS: &str = "position, address, arguments, state, attempts, changed_at, changed_by, reply, entry";
+
+impl Entry {
+    /// Of a row of [`COLUMNS`], without its recipients.
+    pub(super) fn read(row: &Row) -> Result<Self, QuarantineError> {
+        Ok(Self {
+            id: row.text(0)?,
+            message: row.text(1)?,
+            stored_at: time(row.integer(2)?),
+            received_at: time(row.integer(3)?),
+            class: row.text(4)?,
+            reason: row.text(5)?,
+            decided_by: row.optional_text(6)?,
+            state: word(State::parse, &row.text(7)?)?,
+            changed_at: time(row.integer(8)?),
+            changed_by: row.optional_text(9)?,
+            legal_hold: row.integer(10)? != 0,
+            listener: row.text(11)?,
+            client: row.text(12)?,
+            sender: row.text(13)?,
+            mail: row.text(14)?,
+            header_from: row.optional_text(15)?,
+            subject: row.optional_text(16)?,
+            message_id: row.optional_text(17)?,
+            size: row.integer(18)?,
+            stored: row.integer(19)?,
+            sha256: row.text(20)?,
+            findings: row.text(21)?,
+            timings: row.text(22)?,
+            recipients: Vec::new(),
+        })
+    }
+}
+
+impl Recipient {
+    /// Of a row of [`RECIPIENT_COLUMNS`].
+    pub(super) fn read(row: &Row) -> Result<Self, QuarantineError> {
+        Ok(Self {
+            position: row.integer(0)?,
+            address: row.text(1)?,
+            arguments: row.text(2)?,
+            state: word(RecipientState::parse, &row.text(3)?)?,
+            attempts: row.integer(4)?,
+            changed_at: time(row.integer(5)?),
+            changed_by: row.optional_text(6)?,
+            reply: row.optional_text(7)?,
+        })
+    }
+}
+
+fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T, QuarantineError> {
+    parse(text).ok_or_else(|| StorageError::Failed(format!("database: no state is called `{text}`").into()).into())
+}

@@ -1,0 +1,125 @@
+//! The quarantine: messages that a person is to look at, and what became of them.
+//!
+//! An entry is a row (envelope, client, findings) and a blob (the octets as the client sent them).
+//! The blob is durable before the row is committed, and the row before the client is answered:
+//! [`Committed`] is made after that and nowhere else. What a crash leaves between the two is a blob
+//! without a row, which the [caretaker](Quarantine::tend) removes.
+//!
+//! ```text
+//! keep ─▶ held ─ claim ─▶ releasing ─ released ─▶ released      each recipient for himself
+//!           │                 └─ refused by the MTA ─▶ held
+//!           └─ delete, or too old ─▶ deleted                    the whole entry; never under legal hold
+//! ```
+
+mod entry;
+mod keep;
+mod release;
+mod retention;
+mod review;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use entry::{Entry, Recipient, RecipientState, State};
+pub use keep::{Committed, Held};
+pub use release::{Claim, Claimed};
+pub use review::Filter;
+pub use settings::{Retention, Settings};
+
+use crate::smtp::Refusal;
+use crate::storage::{Access, Blobs, Database, StorageError};
+use crate::telemetry::{Metrics, QuarantineFailure};
+use arc_swap::ArcSwap;
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Why something could not be done with the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuarantineError {
+    /// What is held for others is not removed to make room.
+    #[error("the quarantine has no room for more of class {0}")]
+    NoRoom(&'static str),
+    #[error("the quarantine did not store it in {} seconds", PATIENCE.as_secs())]
+    Late,
+    /// The message under way could not be read back.
+    #[error("spool: {0}")]
+    Spool(Box<str>),
+    #[error("there is no entry {0}")]
+    NoEntry(Box<str>),
+    /// Somebody else was there first, or it is not in a state in which this can be done.
+    #[error("{0}")]
+    Conflict(Box<str>),
+    /// What is read is not what was stored.
+    #[error("the content of {0} is not what was stored: its SHA-256 differs")]
+    Altered(Box<str>),
+    #[error("quarantine: {0}")]
+    Storage(#[from] StorageError),
+}
+
+impl QuarantineError {
+    /// What the client is told: nothing about what is full, or broken, here.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::NoRoom(_) | Self::Storage(StorageError::Full(_)) => {
+                Refusal::temporary(52, "3.1", "insufficient system storage, try again later")
+            }
+            _ => Refusal::temporary(51, "3.0", "cannot be kept here, try again later"),
+        }
+    }
+
+    fn failure(&self) -> QuarantineFailure {
+        match self {
+            Self::NoRoom(_) => QuarantineFailure::NoRoom,
+            Self::Storage(StorageError::Full(_)) => QuarantineFailure::DiskFull,
+            Self::Storage(StorageError::Busy) | Self::Late => QuarantineFailure::Late,
+            _ => QuarantineFailure::Broken,
+        }
+    }
+}
+
+/// How long a client waits at most for its message to be stored.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A handle; clones share.
+#[derive(Debug, Clone)]
+pub struct Quarantine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    blobs: Blobs,
+    settings: ArcSwap<Settings>,
+    metrics: Arc<Metrics>,
+}
+
+impl Quarantine {
+    /// Opens the quarantine below `state_dir`, which is made where it is missing and may be
+    /// (`access`). Blocks.
+    ///
+    /// # Errors
+    /// Database or blobs cannot be used.
+    pub fn open(state_dir: &Path, access: Access, settings: Settings, metrics: &Arc<Metrics>) -> Result<Self, QuarantineError> {
+        let database = Database::open(&state_dir.join("octroi.db"), access)?;
+        let blobs = Blobs::open(&state_dir.join("blobs"))?;
+        let settings = ArcSwap::from_pointee(settings);
+        Ok(Self(Arc::new(Inner { database, blobs, settings, metrics: Arc::clone(metrics) })))
+    }
+
+    /// Other settings hold from now on.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.0.settings.store(Arc::new(settings));
+    }
+}
+
+/// Milliseconds since 1970, as rows have them.
+fn millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn time(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

@@ -1,0 +1,161 @@
+//! The book of releases: who gets what, once each. What is sent, and how, is the gate's.
+use super::{Entry, Quarantine, QuarantineError, RecipientState, State, millis};
+use crate::smtp::{Mail, Recipient};
+use crate::storage::{Statement, StorageError};
+use std::time::SystemTime;
+
+/// What is to be released.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Addresses; empty for all that do not have it yet.
+    pub recipients: &'a [String],
+    /// Also to those who have it, or perhaps have it.
+    pub again: bool,
+    /// Who releases.
+    pub by: &'a str,
+}
+
+/// Recipients of an entry that one reviewer releases it to, and nobody else at the same time. To be
+/// settled; where that never happens they stay `releasing`, since nobody knows what the MTA has.
+#[derive(Debug)]
+pub struct Claimed {
+    pub entry: Entry,
+    pub mail: Mail,
+    pub recipients: Vec<Recipient>,
+    positions: Vec<(i64, i64)>,
+    by: String,
+}
+
+impl Claimed {
+    /// In parts that are settled each for itself: recipients of one part have one `key`.
+    #[must_use]
+    pub fn split_by<K: PartialEq>(self, key: impl Fn(&Recipient) -> K) -> Vec<Self> {
+        let mut parts: Vec<(K, Self)> = Vec::new();
+        for (recipient, position) in self.recipients.into_iter().zip(self.positions) {
+            let key = key(&recipient);
+            if let Some((_, part)) = parts.iter_mut().find(|(other, _)| *other == key) {
+                part.recipients.push(recipient);
+                part.positions.push(position);
+                continue;
+            }
+            let (entry, mail, by) = (self.entry.clone(), self.mail.clone(), self.by.clone());
+            parts.push((key, Self { entry, mail, recipients: vec![recipient], positions: vec![position], by }));
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+}
+
+impl Quarantine {
+    /// Claims recipients of `entry`, as it was read. All of them or none: of two reviewers at the
+    /// same moment one is told that the other was there first.
+    ///
+    /// # Errors
+    /// Somebody else has them, one is no recipient of it, or there is nothing to release.
+    pub async fn claim(&self, entry: Entry, claim: Claim<'_>) -> Result<Claimed, QuarantineError> {
+        let conflict = |text: String| Err(QuarantineError::Conflict(text.into()));
+        if let State::Lost | State::Deleted = entry.state {
+            return conflict(format!("it is {}", entry.state.as_str()));
+        }
+        let wanted: Vec<_> = claim.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
+        if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
+            return conflict(format!("it is not held for {stranger}"));
+        }
+        let named = |address: &String| wanted.is_empty() || wanted.contains(address);
+        let chosen: Vec<_> = entry.recipients.iter().filter(|recipient| named(&recipient.address)).collect();
+        let had = |recipient: &&&super::Recipient| recipient.state != RecipientState::Held;
+        if let Some(recipient) = chosen.iter().find(had).filter(|_| !claim.again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r))))
+        {
+            let by = recipient.changed_by.as_deref().unwrap_or("somebody");
+            let what =
+                if recipient.state == RecipientState::Released { "has been released" } else { "is being released, or nobody knows," };
+            return conflict(format!("it {what} to {} by {by}; `--again` repeats it", recipient.address));
+        }
+        let chosen: Vec<_> = chosen.into_iter().filter(|recipient| claim.again || recipient.state == RecipientState::Held).collect();
+        let unreadable = || StorageError::Failed(format!("the envelope of {} cannot be read", entry.id).into());
+        let mail = Mail::read(&entry.mail).ok_or_else(unreadable)?;
+        let recipients: Option<Vec<_>> = chosen.iter().map(|recipient| Recipient::read(&recipient.arguments)).collect();
+        let recipients = recipients.ok_or_else(unreadable)?;
+        let now = millis(SystemTime::now());
+        let batch = chosen.iter().map(|recipient| {
+            Statement::new(
+                "UPDATE quarantine_recipient SET state = 'releasing', attempts = attempts + 1, changed_at = ?3, changed_by = ?4, reply = NULL \
+                 WHERE entry = ?1 AND position = ?2 AND attempts = ?5 AND state = ?6 \
+                 AND EXISTS (SELECT 1 FROM quarantine_entry WHERE id = ?1 AND state IN ('held', 'released'))",
+            )
+            .with(&*entry.id)
+            .with(recipient.position)
+            .with(now)
+            .with(claim.by)
+            .with(recipient.attempts)
+            .with(recipient.state.as_str())
+            .must_change()
+        });
+        match self.0.database.write(batch.collect()).await {
+            Ok(_) => {}
+            Err(StorageError::Unchanged) => return conflict("somebody else was there first".into()),
+            Err(error) => return Err(error.into()),
+        }
+        let positions = chosen.iter().map(|recipient| (recipient.position, recipient.attempts + 1)).collect();
+        Ok(Claimed { mail, recipients, positions, by: claim.by.to_owned(), entry })
+    }
+
+    /// The MTA answers for it, in the words of `reply`.
+    ///
+    /// # Errors
+    /// It could not be written down; they stay `releasing`.
+    pub async fn released(&self, claimed: &Claimed, reply: &str) -> Result<(), QuarantineError> {
+        self.settle(claimed, RecipientState::Released, reply).await?;
+        self.0.metrics.quarantine_released(claimed.recipients.len() as u64);
+        Ok(())
+    }
+
+    /// The MTA does not have it for sure; `why` is said to who looks next.
+    ///
+    /// # Errors
+    /// As [`released`](Self::released).
+    pub async fn not_released(&self, claimed: &Claimed, why: &str) -> Result<(), QuarantineError> {
+        self.settle(claimed, RecipientState::Held, why).await
+    }
+
+    /// Nobody knows whether the MTA has it.
+    ///
+    /// # Errors
+    /// As [`released`](Self::released).
+    pub async fn unknown(&self, claimed: &Claimed, why: &str) -> Result<(), QuarantineError> {
+        self.settle(claimed, RecipientState::Releasing, why).await
+    }
+
+    async fn settle(&self, claimed: &Claimed, state: RecipientState, reply: &str) -> Result<(), QuarantineError> {
+        let now = millis(SystemTime::now());
+        let id = &*claimed.entry.id;
+        let mut batch: Vec<_> = claimed
+            .positions
+            .iter()
+            .map(|(position, attempt)| {
+                Statement::new(
+                    "UPDATE quarantine_recipient SET state = ?4, reply = ?5, changed_at = ?6 \
+                     WHERE entry = ?1 AND position = ?2 AND attempts = ?3",
+                )
+                .with(id)
+                .with(*position)
+                .with(*attempt)
+                .with(state.as_str())
+                .with(reply)
+                .with(now)
+            })
+            .collect();
+        // What the entry is follows from its recipients.
+        batch.push(
+            Statement::new(
+                "UPDATE quarantine_entry SET changed_at = ?2, changed_by = ?3, state = CASE WHEN EXISTS \
+                 (SELECT 1 FROM quarantine_recipient WHERE entry = ?1 AND state <> 'released') THEN 'held' ELSE 'released' END \
+                 WHERE id = ?1 AND state IN ('held', 'released')",
+            )
+            .with(id)
+            .with(now)
+            .with(&*claimed.by),
+        );
+        self.0.database.write(batch).await?;
+        Ok(())
+    }
+}

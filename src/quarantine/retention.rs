@@ -1,0 +1,140 @@
+//! The caretaker: what is too old goes, what a crash has left is found and repaired.
+use super::{Quarantine, QuarantineError, millis};
+use crate::chain::HoldClass;
+use crate::storage::{Statement, StorageError};
+use crate::telemetry::QuarantineDeletion;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Between two rounds.
+const EVERY: Duration = Duration::from_secs(600);
+/// Between two looks at what is held, for the metrics.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+/// A content without an entry may be that of a message that is being stored; after an hour it is not.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+/// Entries looked at in one step.
+const STEP: usize = 200;
+/// Who did it, where nobody did.
+const CARETAKER: &str = "octroi";
+
+impl Quarantine {
+    /// Repairs what the last run left, then looks after retention, until cancelled.
+    pub async fn tend(self, cancelled: CancellationToken) {
+        let work = async {
+            self.measure().await;
+            if let Err(error) = self.repair(ORPHAN_AGE).await {
+                tracing::error!("the quarantine cannot be looked through: {error}");
+            }
+            let mut due = Instant::now();
+            loop {
+                if due <= Instant::now() {
+                    due = Instant::now() + EVERY;
+                    if let Err(error) = self.expire(SystemTime::now()).await {
+                        tracing::error!("what is too old in the quarantine stays for now: {error}");
+                    }
+                }
+                self.measure().await;
+                sleep(MEASURE_EVERY).await;
+            }
+        };
+        let _ = cancelled.run_until_cancelled(work).await;
+    }
+
+    /// Gives what is held to the metrics.
+    async fn measure(&self) {
+        let statement = Statement::new("SELECT class, entries, stored FROM quarantine_usage");
+        let Ok(rows) = self.0.database.read(statement).await else { return };
+        for row in rows {
+            if let (Ok(class), Ok(entries), Ok(stored)) = (row.text(0), row.integer(1), row.integer(2)) {
+                self.0.metrics.quarantine_held(&class, entries, stored);
+            }
+        }
+    }
+
+    /// Removes what every class has kept for long enough, and in the end the rows of what is removed.
+    ///
+    /// # Errors
+    /// It could not all be done.
+    pub(super) async fn expire(&self, now: SystemTime) -> Result<(), QuarantineError> {
+        let settings = self.0.settings.load_full();
+        for class in HoldClass::ALL {
+            let Some(limit) = now.checked_sub(settings.of(class).keep) else { continue };
+            loop {
+                let old = Statement::new(
+                    "SELECT id FROM quarantine_entry WHERE class = ?1 AND state <> 'deleted' AND legal_hold = 0 AND stored_at < ?2 \
+                     ORDER BY id LIMIT ?3",
+                );
+                let rows = self.0.database.read(old.with(class.as_str()).with(millis(limit)).with(STEP as u64)).await?;
+                for row in &rows {
+                    match self.remove(&row.text(0)?, CARETAKER, QuarantineDeletion::Age).await {
+                        // Somebody else was there first.
+                        Ok(()) | Err(QuarantineError::Conflict(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                if rows.len() < STEP {
+                    break;
+                }
+            }
+            let gone = "DELETE FROM quarantine_entry WHERE class = ?1 AND state = 'deleted' AND stored_at < ?2 AND changed_at < ?2";
+            self.0.database.write(vec![Statement::new(gone).with(class.as_str()).with(millis(limit))]).await?;
+        }
+        Ok(())
+    }
+
+    /// Entries without content are marked lost and told; contents without an entry, older than
+    /// `age`, are removed. Says how many of each.
+    ///
+    /// # Errors
+    /// It could not all be looked at.
+    pub(super) async fn repair(&self, age: Duration) -> Result<(usize, usize), QuarantineError> {
+        Ok((self.mark_lost().await?, self.remove_orphans(age).await?))
+    }
+
+    async fn mark_lost(&self) -> Result<usize, QuarantineError> {
+        let (mut lost, mut after) = (0, String::new());
+        loop {
+            let next =
+                Statement::new("SELECT id FROM quarantine_entry WHERE id > ?1 AND state IN ('held', 'released') ORDER BY id LIMIT ?2");
+            let rows = self.0.database.read(next.with(&*after).with(STEP as u64)).await?;
+            let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let Some(last) = ids.last() else { return Ok(lost) };
+            after.clone_from(last);
+            for id in self.0.blobs.missing(ids).await? {
+                tracing::error!(entry = id, "a held message has lost its content");
+                lost += 1;
+                let mark = "UPDATE quarantine_entry SET state = 'lost', changed_at = ?2, changed_by = ?3 \
+                            WHERE id = ?1 AND state IN ('held', 'released')";
+                self.0.database.write(vec![Statement::new(mark).with(id).with(millis(SystemTime::now())).with(CARETAKER)]).await?;
+            }
+        }
+    }
+
+    async fn remove_orphans(&self, age: Duration) -> Result<usize, QuarantineError> {
+        let (mut removed, mut shard) = (0, 0);
+        while let Some(keys) = self.0.blobs.older_than(age, shard).await? {
+            shard += 1;
+            for keys in keys.chunks(STEP) {
+                let owned = self.owned(keys).await?;
+                for key in keys.iter().filter(|key| !owned.contains(*key)) {
+                    tracing::warn!(key, "a content that belongs to no entry is removed");
+                    removed += usize::from(self.0.blobs.delete(key).await?);
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Those of `keys` that an entry owns.
+    async fn owned(&self, keys: &[String]) -> Result<BTreeSet<String>, StorageError> {
+        let places: Vec<_> = (1..=keys.len()).map(|n| format!("?{n}")).collect();
+        let statement =
+            Statement::new(format!("SELECT id FROM quarantine_entry WHERE state <> 'deleted' AND id IN ({})", places.join(", ")));
+        let rows = self.0.database.read(keys.iter().fold(statement, |statement, key| statement.with(&**key))).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+}

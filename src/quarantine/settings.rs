@@ -1,0 +1,73 @@
+use crate::chain::HoldClass;
+use crate::value::{
+    ByteSize,
+    settings::{Placed, Section},
+};
+use std::time::Duration;
+
+/// `[quarantine]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Of every class.
+    classes: [Retention; HoldClass::ALL.len()],
+}
+
+/// How long and how much of a class is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// An entry that is older is removed, unless it is under legal hold.
+    pub keep: Duration,
+    /// Octets on disk. Where they are used up no more is taken: what is held already stays.
+    pub size: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 86_400), size: 10 << 30 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { classes: [Retention::default(); HoldClass::ALL.len()] }
+    }
+}
+
+impl Settings {
+    /// Reads `[quarantine]`: what holds for all classes, and for each what it has of its own.
+    pub fn read(section: &mut Section<'_>) -> Self {
+        let all = Retention::read(section, Retention::default());
+        Self { classes: HoldClass::ALL.map(|class| Retention::read(&mut section.section(class.as_str()), all)) }
+    }
+
+    /// Something of its own for `class`.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, class: HoldClass, retention: Retention) {
+        self.classes[class as usize] = retention;
+    }
+
+    /// What holds for `class`.
+    #[must_use]
+    pub fn of(&self, class: HoldClass) -> Retention {
+        self.classes.get(class as usize).copied().unwrap_or_default()
+    }
+}
+
+impl Retention {
+    fn read(section: &mut Section<'_>, default: Self) -> Self {
+        let mut retention = default;
+        if let Some(Placed { value, span }) = section.take_placed::<Duration>("keep") {
+            if value.is_zero() {
+                section.complain_at(span, format!("`{}`: nothing would ever be looked at", section.path("keep")));
+            }
+            retention.keep = value;
+        }
+        if let Some(Placed { value: ByteSize(size), span }) = section.take_placed::<ByteSize>("size") {
+            if size == 0 {
+                section.complain_at(span, format!("`{}`: nothing would fit into nothing", section.path("size")));
+            }
+            retention.size = size;
+        }
+        retention
+    }
+}

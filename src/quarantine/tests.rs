@@ -1,0 +1,196 @@
+use super::*;
+use crate::chain::{Finding, Hold, HoldClass};
+use crate::message::{Client, Content, HeaderBlock, spool};
+use crate::smtp::{self, Address, Custody as _, Mail, ReversePath};
+use crate::value::Id;
+use std::path::PathBuf;
+
+struct Place {
+    directory: tempfile::TempDir,
+    quarantine: Quarantine,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+    fn with(settings: Settings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::open(directory.path(), Access::Create, settings, &Metrics::new().unwrap()).unwrap();
+        Self { directory, quarantine }
+    }
+    fn blob(&self, id: &str) -> PathBuf {
+        let last = id.chars().last().unwrap().to_ascii_lowercase();
+        self.directory.path().join(format!("blobs/{last}/{id}.zst"))
+    }
+    async fn keep(&self, to: &[&str]) -> String {
+        self.keep_as(HoldClass::Policy, to).await.unwrap().id().to_string()
+    }
+    async fn keep_as(&self, class: HoldClass, to: &[&str]) -> Result<Committed, QuarantineError> {
+        let client = Client {
+            listener: "mx".into(),
+            address: "192.0.2.7:4711".parse().unwrap(),
+            local: "192.0.2.1:25".parse().unwrap(),
+            tls: None,
+            hello: None,
+            account: None,
+        };
+        let recipients: Vec<_> = to.iter().map(|text| smtp::Recipient::new(Address::parse(text, false).unwrap())).collect();
+        let id = Id::generate();
+        let held = Held {
+            id,
+            message: id,
+            hold: &Hold { class, reason: "because".into() },
+            decided_by: Some("rule x"),
+            client: &client,
+            mail: &Mail::new(ReversePath(Address::parse("Sender@Example.net", false))),
+            recipients: &recipients.iter().collect::<Vec<_>>(),
+            headers: &HeaderBlock::new("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n".into()),
+            content: &Content::from_bytes("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n\r\nbody\r\n"),
+            findings: &[Finding::text("rule.matched", "x".repeat(5000)), Finding::number("limits.parts", 7)],
+            timings: &[],
+            received_at: SystemTime::now(),
+        };
+        self.quarantine.keep(held).await
+    }
+    async fn usage(&self, class: &str) -> (i64, i64) {
+        let statement = crate::storage::Statement::new("SELECT entries, stored FROM quarantine_usage WHERE class = ?1").with(class);
+        let rows = self.quarantine.0.database.read(statement).await.unwrap();
+        (rows[0].integer(0).unwrap(), rows[0].integer(1).unwrap())
+    }
+    async fn state(&self, id: &str) -> State {
+        self.quarantine.entry(id).await.unwrap().state
+    }
+}
+
+fn claim(recipients: &[String], again: bool) -> Claim<'_> {
+    Claim { recipients, again, by: "a test" }
+}
+
+#[tokio::test]
+async fn what_a_sender_chose_is_bounded_and_on_one_line_and_the_content_is_not() {
+    let place = Place::new();
+    let kept = place.keep_as(HoldClass::Spam, &["b@example.org"]).await.unwrap();
+    assert_eq!((kept.reply().code(), kept.reply().text()), (250, &*format!("2.0.0 {} ok", kept.id())));
+    let entry = place.quarantine.entry(&kept.id().to_string()).await.unwrap();
+    assert_eq!((entry.subject.as_deref(), entry.header_from.as_deref()), (Some("one two"), Some("?[31mx")));
+    assert!(entry.findings.len() < 1200 && entry.findings.contains("\"value\":7"), "{}", entry.findings);
+    assert_eq!((entry.sender.as_str(), entry.mail.as_str()), ("sender@example.net", "<Sender@Example.net>"));
+    let settings = spool::Settings {
+        in_memory: 1 << 20,
+        memory: crate::message::budget::Budget::new(1 << 20),
+        disk: crate::message::budget::Budget::new(0),
+        directory: Arc::new(place.directory.path().to_owned()),
+    };
+    let content = place.quarantine.content(&entry, &settings).await.unwrap();
+    assert_eq!(content.slice(0..u64::MAX).await.unwrap(), "Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n\r\nbody\r\n");
+    let altered = Entry { sha256: "0".repeat(64), ..entry };
+    assert!(matches!(place.quarantine.content(&altered, &settings).await, Err(QuarantineError::Altered(_))));
+}
+
+#[tokio::test]
+async fn a_withdrawn_entry_was_never_there() {
+    let place = Place::new();
+    let kept = place.keep_as(HoldClass::Policy, &["b@example.org", "c@example.org"]).await.unwrap();
+    let id = kept.id().to_string();
+    assert!(place.blob(&id).exists());
+    place.quarantine.withdraw(kept).await.unwrap();
+    assert!(matches!(place.quarantine.entry(&id).await, Err(QuarantineError::NoEntry(_))));
+    assert!(!place.blob(&id).exists());
+    assert_eq!(place.usage("policy").await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_class_is_told_and_other_classes_have_room() {
+    let mut settings = Settings::default();
+    settings.set(HoldClass::Spam, Retention { size: 10, ..Retention::default() });
+    let place = Place::with(settings);
+    let full = place.keep_as(HoldClass::Spam, &["b@example.org"]).await.unwrap_err();
+    assert_eq!((&full, full.refusal().reply().code()), (&QuarantineError::NoRoom("spam"), 452));
+    assert!(place.keep_as(HoldClass::Malware, &["b@example.org"]).await.is_ok());
+    assert_eq!(place.usage("spam").await, (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_but_not_from_under_legal_hold() {
+    let place = Place::new();
+    let (old, under_hold) = (place.keep(&["b@example.org"]).await, place.keep(&["b@example.org"]).await);
+    place.quarantine.legal_hold(&under_hold, true, "a test").await.unwrap();
+    let day = Duration::from_secs(86_400);
+    place.quarantine.expire(SystemTime::now() + 29 * day).await.unwrap();
+    assert_eq!((place.state(&old).await, place.state(&under_hold).await), (State::Held, State::Held));
+    place.quarantine.expire(SystemTime::now() + 31 * day).await.unwrap();
+    // Deleted, and its row gone as well: it has been there for as long as it was to be.
+    assert!(place.quarantine.entry(&old).await.is_err() && !place.blob(&old).exists());
+    assert_eq!(place.state(&under_hold).await, State::Held);
+    assert_eq!(place.usage("policy").await.0, 1);
+    assert!(matches!(place.quarantine.delete(&under_hold, "a test").await, Err(QuarantineError::Conflict(_))));
+    place.quarantine.legal_hold(&under_hold, false, "a test").await.unwrap();
+    place.quarantine.delete(&under_hold, "a test").await.unwrap();
+    assert_eq!((place.state(&under_hold).await, place.usage("policy").await), (State::Deleted, (0, 0)));
+    assert!(place.quarantine.legal_hold(&under_hold, true, "a test").await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_found_and_repaired() {
+    let place = Place::new();
+    let (whole, lost) = (place.keep(&["b@example.org"]).await, place.keep(&["b@example.org"]).await);
+    std::fs::remove_file(place.blob(&lost)).unwrap();
+    let orphan = Id::generate().to_string();
+    std::fs::copy(place.blob(&whole), place.blob(&orphan)).unwrap();
+    assert_eq!(place.quarantine.repair(Duration::from_secs(3600)).await, Ok((1, 0)), "a young one may be under way");
+    assert_eq!(place.quarantine.repair(Duration::ZERO).await, Ok((0, 1)));
+    assert_eq!((place.state(&whole).await, place.state(&lost).await), (State::Held, State::Lost));
+    assert!(place.blob(&whole).exists() && !place.blob(&orphan).exists());
+    let entry = place.quarantine.entry(&lost).await.unwrap();
+    assert!(matches!(place.quarantine.claim(entry, claim(&[], false)).await, Err(QuarantineError::Conflict(_))));
+    place.quarantine.delete(&lost, "a test").await.unwrap();
+    assert_eq!(place.usage("policy").await.0, 1);
+}
+
+#[tokio::test]
+async fn two_who_saw_the_same_entry_cannot_both_release_it() {
+    let place = Place::new();
+    let id = place.keep(&["b@example.org", "c@example.org"]).await;
+    let seen = place.quarantine.entry(&id).await.unwrap();
+    let one = ["c@example.org".to_owned()];
+    let first = place.quarantine.claim(seen.clone(), claim(&one, false)).await.unwrap();
+    assert_eq!(first.recipients.len(), 1);
+    let told = place.quarantine.claim(seen.clone(), claim(&[], false)).await.unwrap_err();
+    assert_eq!(told, QuarantineError::Conflict("somebody else was there first".into()));
+    assert!(place.quarantine.delete(&id, "a test").await.is_err(), "not from under somebody's hands");
+    place.quarantine.released(&first, "250 ok").await.unwrap();
+    assert!(place.quarantine.claim(seen, claim(&one, true)).await.is_err(), "what was seen is no longer so");
+    let seen = place.quarantine.entry(&id).await.unwrap();
+    assert_eq!(
+        (seen.state, seen.recipients[1].state, seen.recipients[1].reply.as_deref()),
+        (State::Held, RecipientState::Released, Some("250 ok"))
+    );
+    let rest = place.quarantine.claim(seen, claim(&[], false)).await.unwrap();
+    assert_eq!(rest.recipients[0].address.as_str(), "b@example.org");
+    place.quarantine.not_released(&rest, "550 no").await.unwrap();
+    let rest = place.quarantine.claim(place.quarantine.entry(&id).await.unwrap(), claim(&[], false)).await.unwrap();
+    place.quarantine.released(&rest, "250 ok").await.unwrap();
+    assert_eq!(place.state(&id).await, State::Released);
+    let stranger = ["x@example.org".to_owned()];
+    let seen = place.quarantine.entry(&id).await.unwrap();
+    assert!(place.quarantine.claim(seen, claim(&stranger, true)).await.is_err());
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_filters_are_taken_as_they_are_written() {
+    let place = Place::new();
+    let mut ids = Vec::new();
+    for to in ["b@example.org", "b_c@example.org", "bxc@example.org"] {
+        ids.push(place.keep(&[to]).await);
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    let list = async |filter: Filter| place.quarantine.list(&filter).await.unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+    assert_eq!(list(Filter { limit: 2, ..Filter::default() }).await, ids[..2]);
+    assert_eq!(list(Filter { limit: 2, below: Some(ids[1].clone()), ..Filter::default() }).await, ids[2..]);
+    let to = |text: &str| Filter { recipient: Some(text.to_owned()), limit: 9, ..Filter::default() };
+    assert_eq!(list(to("B_C@example.org")).await.len(), 1);
+    assert_eq!(list(to("@example.org")).await.len(), 3);
+    assert_eq!(list(to("@%")).await.len(), 0);
+    assert_eq!(list(to("' OR 1 = 1 --")).await.len(), 0);
+}

@@ -1,0 +1,52 @@
+use rusqlite::ErrorCode;
+use std::{io, path::Path};
+
+/// Why something could not be kept, or not be found again. Ours, or the machine's; never the
+/// client's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Nothing of it was written.
+    #[error("no space left on the device: {0}")]
+    Full(Box<str>),
+    /// Another process holds the database for too long. Nothing was written.
+    #[error("the database is locked by another process")]
+    Busy,
+    /// A statement that must change something did not, so none of its batch did.
+    #[error("it is not as it was expected to be any more")]
+    Unchanged,
+    /// The file was removed or replaced while it was open: what is written now, nobody finds again.
+    #[error("{0} is not the file any more that was opened")]
+    Gone(Box<str>),
+    /// Written by a later version.
+    #[error("{file} was written by a later version of octroi (schema {found}, this one knows {known})")]
+    Later { file: Box<str>, found: i64, known: i64 },
+    #[error("{0}")]
+    Failed(Box<str>),
+}
+
+impl StorageError {
+    /// `error` happened to the file at `path`.
+    pub(super) fn file(path: &Path, error: &io::Error) -> Self {
+        let text = format!("{}: {error}", path.display()).into();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(text),
+            _ => Self::Failed(text),
+        }
+    }
+
+    /// Whether it is certain that nothing was written.
+    #[must_use]
+    pub fn leaves_nothing(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full("database".into()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Failed(format!("database: {error}").into()),
+        }
+    }
+}
