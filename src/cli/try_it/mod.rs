@@ -188,12 +188,14 @@ impl Trial {
 
     fn fate(&self, sample: &Sample, Answer { reply, to }: &Answer) -> Fate {
         let word = match reply.code() {
+            200..=299 if sample.expected == Expected::Held && queue_id(reply.text()).is_none() => "held",
             200..=299 => "delivered",
             400..=499 => "deferred",
             _ => "refused",
         };
         let mut as_expected = match sample.expected {
             Expected::Delivered | Expected::DeliveredWith(_) | Expected::DeliveredWithout(_) => reply.is_positive(),
+            Expected::Held => word == "held",
             Expected::Refused => reply.code() >= 500,
         };
         let mut detail = format!("{to}: {reply}");
@@ -220,6 +222,8 @@ impl Trial {
         if let Some(monitoring) = self.service.monitoring() {
             step(out, "metrics", format_args!("http://{monitoring}/metrics"));
         }
+        out.heading("See what is held, and let it go");
+        out.line(format_args!("  octroi quarantine list --config {}/octroi.toml", self.folder.display()));
         out.heading("Send one yourself");
         out.line(format_args!("  swaks --server {} --tls \\\n    --from {} --to {}", self.gate, arguments.from, arguments.to));
     }

@@ -86,6 +86,13 @@ when        = 'header["Subject"].matches("(?i)urgent") && auth.dmarc != "pass"'
 then        = "tag"
 subject_tag = "[unconfirmed]"
 
+[[rule]]
+name   = "overdue"
+when   = 'header["Subject"].contains("overdue") && auth.dmarc != "pass"'
+then   = "quarantine"
+class  = "phishing"
+reason = "{{sender.address}} asks for money, and nobody vouches for it"
+
 [metrics]
 address = "127.0.0.1:{monitoring}"
 "#,
