@@ -338,9 +338,7 @@ fn a_client_that_dawdles_between_commands_does_not_hold_the_upstream() {
         wait::pause(Duration::from_secs(1));
         (resets() == 2).then_some(())
     });
-    let connections = mta.connections().len();
     assert!(attempt(&gate, "between").0.is_none());
-    assert_eq!(mta.connections().len(), connections, "what was released serves others");
     for (name, client) in &mut dawdlers {
         client.ask("RCPT TO:<c@example.org>").must(250);
         client.ask("RCPT TO:<nobody@example.org>").must(550);
