@@ -6,7 +6,7 @@ use super::{
 };
 use crate::chain::{Decision, Verdict, runner::Question};
 use crate::journal::{self, By, Entry, Phase};
-use crate::message::{Edits, Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spool, spool::SpoolError};
+use crate::message::{Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spool, spool::SpoolError};
 use crate::smtp::{
     Custody as _, Mail, Recipient, Refusal, Reply,
     data::Stains,
@@ -40,7 +40,8 @@ pub(super) struct Mailing {
 /// The header section, and what of it may not pass.
 struct Header {
     block: HeaderBlock,
-    forged: Edits,
+    /// Without the fields in our name, where it has any.
+    cleaned: Option<HeaderBlock>,
 }
 
 impl Mailing {
@@ -231,14 +232,14 @@ impl Session {
             self.violation(Violation::MailLoop, &format_args!("{} Received fields", look.hops));
             return Err(Refusal::permanent(54, "4.6", "too many hops, the message goes in circles"));
         }
-        let mut forged = Edits::default();
+        let mut cleaned = None;
         if look.forged {
             self.violation(Violation::ForgedResults, &"fields in our name");
-            forged = received::without_forged(&block, hostname);
+            cleaned = Some(received::without_forged(&block, hostname));
         }
         if !self.inspections.is_empty() {
-            let seen = if forged.is_empty() { block.clone() } else { HeaderBlock::new(forged.apply(&block)) };
-            if let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Headers(&seen)).await {
+            let seen = cleaned.as_ref().unwrap_or(&block);
+            if let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Headers(seen)).await {
                 let mut conclusion = self.inspections.give_up();
                 if let Some(mailing) = &mut self.mailing {
                     mailing.entry.concluded(&mut conclusion, now());
@@ -248,7 +249,7 @@ impl Session {
             }
         }
         if let Some(mailing) = &mut self.mailing {
-            mailing.header = Some(Header { block, forged });
+            mailing.header = Some(Header { block, cleaned });
         }
         Ok(())
     }
@@ -291,12 +292,12 @@ impl Session {
         let Some(mut mailing) = self.mailing.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no transaction is under way"));
         };
-        let Some(Header { block, forged }) = mailing.header.take() else {
+        let Some(Header { block, cleaned }) = mailing.header.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no message came"));
         };
         let envelope = Arc::new(Envelope { mail: *mailing.mail, recipients: std::mem::take(&mut mailing.recipients) });
         let received = Message::new(envelope, block, content).with_unpack_limits(Arc::clone(&generation.settings.unpack));
-        let message = if forged.is_empty() { received.clone() } else { received.edited(&forged) };
+        let message = cleaned.map_or_else(|| received.clone(), |cleaned| received.with_headers(cleaned));
         let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
         let Some(upstream) = mailing.upstream.take() else {

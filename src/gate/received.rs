@@ -1,10 +1,9 @@
 //! Trace: our `Received` (RFC 5321 §4.4), and what others left in the header section.
-use crate::message::{Client, Edit, Edits, Field, HeaderBlock};
+use crate::message::{Client, Field, HeaderBlock};
 use crate::smtp::Recipient;
 use crate::value::{Id, rfc5322};
 use bytes::{Bytes, BytesMut};
 use std::{
-    collections::BTreeSet,
     fmt::{self, Write},
     net::IpAddr,
     time::SystemTime,
@@ -87,17 +86,14 @@ pub(super) fn look<'a>(headers: &'a HeaderBlock, hostname: &str) -> Look<'a> {
     look
 }
 
-/// What takes the fields in our name out of the header section: who stands behind us believes those,
-/// so nobody else may write them (RFC 8601 §5).
-pub(super) fn without_forged(headers: &HeaderBlock, hostname: &str) -> Edits {
-    let results = headers.all(RESULTS).enumerate();
-    let forged = results.filter(|(_, field)| is_forged(field, hostname)).map(|(n, _)| n + 1);
-    let mut edits: Vec<_> = forged.map(|nth| Edit::DeleteHeader { name: RESULTS.into(), nth }).collect();
-    // From the last one on, so that the places of the others stay what they are.
-    edits.reverse();
-    let marks: BTreeSet<_> = headers.fields().filter(is_mark).map(|field| field.name.to_ascii_lowercase()).collect();
-    edits.extend(marks.iter().map(|name| Edit::DeleteHeader { name: String::from_utf8_lossy(name).into(), nth: 0 }));
-    Edits(edits)
+/// The header section without the fields in our name: who stands behind us believes those, so nobody
+/// else may write them (RFC 8601 §5).
+pub(super) fn without_forged(headers: &HeaderBlock, hostname: &str) -> HeaderBlock {
+    let mut kept = BytesMut::with_capacity(headers.as_bytes().len());
+    for field in headers.fields().filter(|field| !is_mark(field) && !is_forged(field, hostname)) {
+        kept.extend_from_slice(field.raw);
+    }
+    HeaderBlock::new(kept.freeze())
 }
 
 /// What octroi says of a message in the message itself begins like this, so nobody else's may.
@@ -204,8 +200,8 @@ mod tests {
             let text = format!("From: a@example.net\r\nAuthentication-Results:{value}\r\nTo: b@example.org\r\n");
             let headers = block(&text);
             assert_eq!(look(&headers, "mx.example.org").forged, forged, "{value}");
-            let kept = without_forged(&headers, "mx.example.org").apply(&headers);
-            assert_eq!(kept.len() < text.len(), forged, "{value}");
+            let kept = without_forged(&headers, "mx.example.org");
+            assert_eq!(kept.as_bytes().len() < text.len(), forged, "{value}");
         }
     }
 
@@ -213,7 +209,18 @@ mod tests {
     fn marks_of_ours_are_nobody_elses() {
         let headers = block("X-Octroi-Incomplete: none\r\nA: b\r\nx-octroi-Released: 1\r\nX-OCTROI-INCOMPLETE: x\r\nX-Octroy-A: b\r\n");
         assert!(look(&headers, "mx.example.org").forged);
-        assert_eq!(without_forged(&headers, "mx.example.org").apply(&headers), "A: b\r\nX-Octroy-A: b\r\n");
+        assert_eq!(without_forged(&headers, "mx.example.org").as_bytes(), "A: b\r\nX-Octroy-A: b\r\n");
+    }
+
+    #[test]
+    fn as_many_of_them_as_fit_in_take_no_time() {
+        let marks: String = (0..50_000).map(|n| format!("X-Octroi-{n:x}:\r\n")).collect();
+        let results = "Authentication-Results: mx.example.org; none\r\n".repeat(10_000);
+        let headers = block(&format!("{marks}A: b\r\n{results}"));
+        let started = std::time::Instant::now();
+        assert_eq!(without_forged(&headers, "mx.example.org").as_bytes(), "A: b\r\n");
+        // A look at all fields for each would be minutes.
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Releaser {
         };
         let from = block.as_bytes().len() as u64;
         let kept = if received::look(&block, &self.hostname).forged {
-            received::without_forged(&block, &self.hostname).apply(&block)
+            received::without_forged(&block, &self.hostname).as_bytes().clone()
         } else {
             block.as_bytes().clone()
         };

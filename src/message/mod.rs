@@ -5,6 +5,7 @@
 pub mod budget;
 mod client;
 mod content;
+mod draft;
 mod edit;
 mod files;
 mod header;
@@ -80,19 +81,31 @@ impl Message {
         }
         let body = edits.body_replacement();
         if edits.change_headers() || body.is_some() {
-            let headers = edits.apply(&self.headers);
-            let mut before = BytesMut::with_capacity(headers.len() + 2 + body.map_or(0, Bytes::len));
-            before.extend_from_slice(&headers);
-            before.extend_from_slice(b"\r\n");
-            before.extend_from_slice(body.map_or(b"", |body| body));
-            let from = if body.is_some() { self.content.len() } else { self.body_start() };
-            edited.content = self.content.splice(before.freeze(), from);
-            edited.headers = HeaderBlock::new(headers);
-            edited.mime = Arc::default();
-            edited.readings = Arc::default();
-            edited.files = Arc::default();
+            edited.begin_with(HeaderBlock::new(edits.apply(&self.headers)), body);
         }
         edited
+    }
+
+    /// The message with another header section. Shares with this one whatever did not change.
+    #[must_use]
+    pub fn with_headers(&self, headers: HeaderBlock) -> Self {
+        let mut edited = self.clone();
+        edited.begin_with(headers, None);
+        edited
+    }
+
+    fn begin_with(&mut self, headers: HeaderBlock, body: Option<&Bytes>) {
+        let section = headers.as_bytes();
+        let mut before = BytesMut::with_capacity(section.len() + 2 + body.map_or(0, Bytes::len));
+        before.extend_from_slice(section);
+        before.extend_from_slice(b"\r\n");
+        before.extend_from_slice(body.map_or(b"", |body| body));
+        let from = if body.is_some() { self.content.len() } else { self.body_start() };
+        self.content = self.content.splice(before.freeze(), from);
+        self.headers = headers;
+        self.mime = Arc::default();
+        self.readings = Arc::default();
+        self.files = Arc::default();
     }
 
     /// What the message is made of. Parsed once for all stages, when the first one asks.
@@ -175,6 +188,14 @@ mod tests {
         assert_eq!(octets(&replaced).await, "A: b\r\nX: y\r\n\r\nnew\r\n");
         assert_eq!(replaced.content.slice(replaced.body_start()..u64::MAX).await.unwrap(), "new\r\n");
         assert_eq!(octets(&original).await, "A: b\r\n\r\nbody\r\n", "the original stays");
+    }
+
+    #[tokio::test]
+    async fn another_header_section_stands_before_the_same_body() {
+        let original = message("A: b\r\nC: d\r\n", "\r\nbody\r\n");
+        let other = original.with_headers(HeaderBlock::new("C: d\r\n".into()));
+        assert_eq!(octets(&other).await, "C: d\r\n\r\nbody\r\n");
+        assert_eq!(other.content.slice(other.body_start()..u64::MAX).await.unwrap(), "body\r\n");
     }
 
     #[tokio::test]

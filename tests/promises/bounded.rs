@@ -358,5 +358,5 @@ fn no_file_is_left_open_and_none_on_disk() {
         let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
         entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
     }
-    assert_eq!(files(&gate.dir.path().join("state")), 0, "the spool's files have no name");
+    assert_eq!(files(&gate.dir.path().join("state/spool")), 0, "the spool's files have no name");
 }

@@ -28,14 +28,16 @@ use crate::{
     },
 };
 use async_trait::async_trait;
-use boreal::{MetadataValue, Scanner};
+use boreal::{MetadataValue, Scanner, scanner::ScanParams};
 use bytes::Bytes;
 use rules::Rules;
 use std::{
     collections::BTreeSet,
+    error::Error,
     path::PathBuf,
     sync::{Arc, LazyLock},
     thread::available_parallelism,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
@@ -89,6 +91,9 @@ struct Yara {
     rules: Rules,
     found: Act,
     max_size: u64,
+    /// For a whole message.
+    time: Duration,
+    scans: &'static Semaphore,
 }
 
 fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Stage>> {
@@ -100,8 +105,10 @@ fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<d
         section.complain_at(span, format!("`{}`: no rules find nothing", section.path("rules")));
         return None;
     }
-    match Rules::load(value, surroundings.timeout) {
-        Ok(rules) => Some(Box::new(Arc::new(Yara { rules, found, max_size }))),
+    // What was found by then can still be told before the stage's own time is up.
+    let time = surroundings.timeout.mul_f32(0.9);
+    match Rules::load(value) {
+        Ok(rules) => Some(Box::new(Arc::new(Yara { rules, found, max_size, time, scans: &SCANS }))),
         Err(errors) => {
             for error in errors {
                 section.complain_at(span.clone(), format!("`{}`: {error}", section.path("rules")));
@@ -135,6 +142,7 @@ impl Inspection for Looking {
     }
 
     async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
+        let until = Instant::now() + self.yara.time;
         let files = match message.files().await {
             Ok(files) => files.all().to_vec(),
             Err(MimeError::TooComplex(why)) => return Err(StageError::TooLarge(why)),
@@ -145,21 +153,45 @@ impl Inspection for Looking {
         }
         let whole = message.whole().await.map_err(|error| StageError::Failed(error.into()))?;
         let (yara, client, mail) = (Arc::clone(&self.yara), Arc::clone(&self.client), self.mail.clone());
-        let _permit = SCANS.acquire().await.map_err(|error| StageError::Failed(error.into()))?;
+        let permit = yara.scans.acquire().await.map_err(|error| StageError::Failed(error.into()))?;
         let scanned = spawn_blocking(move || {
+            // Until the scan ends, which may be after the last one who waits for it has gone.
+            let _permit = permit;
             if yara.rules.is_stale() {
                 yara.rules.refresh();
             }
             let mut scanner = yara.rules.scanner();
             variables::of_session(&mut scanner, &client, &mail);
-            let mut found = Found::default();
             let files = files.iter().filter(|file| !file.octets.is_empty()).map(|file| (Some(file), &file.octets));
-            for (file, octets) in [(None, whole.octets())].into_iter().chain(files) {
-                found.scan(&mut scanner, file, octets, yara.found)?;
-            }
-            Ok(found.report())
+            yara.scan([(None, whole.octets())].into_iter().chain(files), &mut scanner, until)
         });
         scanned.await.unwrap_or_else(|error| Err(StageError::Failed(error.into())))
+    }
+}
+
+impl Yara {
+    /// Looks at one after the other.
+    ///
+    /// # Errors
+    /// They were not all looked at before `until`, and nothing was found by then that the rest could
+    /// not make worse.
+    fn scan<'f>(
+        &self,
+        files: impl Iterator<Item = (Option<&'f File>, &'f Bytes)>,
+        scanner: &mut Scanner,
+        until: Instant,
+    ) -> Result<Report, StageError> {
+        let mut found = Found::default();
+        for (file, octets) in files {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Err(why) = found.scan(scanner, file, octets, self.found, left) {
+                if found.act.as_ref().is_some_and(|(act, _)| *act == Act::Reject) {
+                    break;
+                }
+                return Err(StageError::Failed(why));
+            }
+        }
+        Ok(found.report())
     }
 }
 
@@ -175,13 +207,23 @@ struct Found {
 
 impl Found {
     /// # Errors
-    /// The scan did not end in time; what it had found by then is not all.
-    fn scan(&mut self, scanner: &mut Scanner, file: Option<&File>, octets: &Bytes, usual: Act) -> Result<(), StageError> {
+    /// The scan did not end within `left`; what it had found by then counts, but is not all.
+    fn scan(
+        &mut self,
+        scanner: &mut Scanner,
+        file: Option<&File>,
+        octets: &Bytes,
+        usual: Act,
+        left: Duration,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if left.is_zero() {
+            return Err("there was no time for all of its files".into());
+        }
         variables::of_file(scanner, file);
-        let matched = match scanner.scan_mem(octets) {
-            Ok(result) => result.rules,
-            Err((error, result)) if result.rules.is_empty() => return Err(StageError::Failed(error.to_string().into())),
-            Err((_, result)) => result.rules,
+        scanner.set_scan_params(ScanParams::default().timeout_duration(Some(left)));
+        let (matched, ended) = match scanner.scan_mem(octets) {
+            Ok(result) => (result.rules, Ok(())),
+            Err((error, result)) => (result.rules, Err(error.to_string().into())),
         };
         for rule in matched {
             let name: Box<str> = rule.name.into();
@@ -199,7 +241,7 @@ impl Found {
             self.places.insert(format!("{name}: {}", place.collect::<String>()).into());
             self.rules.insert(name);
         }
-        Ok(())
+        ended
     }
 
     fn report(self) -> Report {

@@ -1,7 +1,7 @@
 //! Rules as they stand in files: compiled, and compiled anew when the files change.
 use super::variables;
 use arc_swap::ArcSwap;
-use boreal::{Compiler, Scanner, compiler::CompilerParams, scanner::ScanParams};
+use boreal::{Compiler, Scanner, compiler::CompilerParams};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -16,7 +16,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The rules of a stage, shared by all sessions.
 pub(super) struct Rules {
     sources: Vec<PathBuf>,
-    time: Duration,
     current: ArcSwap<Scanner>,
     seen: Mutex<Seen>,
 }
@@ -31,16 +30,15 @@ struct Seen {
 type Stamps = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 impl Rules {
-    /// `sources`: files, and directories of which every `.yar` and `.yara` counts. `time`: for one
-    /// scan.
+    /// `sources`: files, and directories of which every `.yar` and `.yara` counts.
     ///
     /// # Errors
     /// Everything that is wrong with them, each with file, line and column.
-    pub(super) fn load(sources: Vec<PathBuf>, time: Duration) -> Result<Self, Vec<String>> {
+    pub(super) fn load(sources: Vec<PathBuf>) -> Result<Self, Vec<String>> {
         let files = stamps(&sources).map_err(|why| vec![why])?;
-        let scanner = compile(&files, time)?;
+        let scanner = compile(&files)?;
         let seen = Mutex::new(Seen { files, looked: Instant::now() });
-        Ok(Self { sources, time, current: ArcSwap::from_pointee(scanner), seen })
+        Ok(Self { sources, current: ArcSwap::from_pointee(scanner), seen })
     }
 
     /// A scanner of one's own, which is cheap, with the rules as they are now.
@@ -63,7 +61,7 @@ impl Rules {
         };
         // Not tried again before they change once more.
         seen.files.clone_from(&files);
-        match compile(&files, self.time) {
+        match compile(&files) {
             Ok(scanner) => {
                 tracing::info!(files = files.len(), rules = scanner.rules().count(), "YARA rules reloaded");
                 self.current.store(scanner.into());
@@ -83,7 +81,7 @@ impl Rules {
     }
 }
 
-fn compile(files: &Stamps, time: Duration) -> Result<Scanner, Vec<String>> {
+fn compile(files: &Stamps) -> Result<Scanner, Vec<String>> {
     let mut compiler = Compiler::new();
     compiler.set_params(CompilerParams::default().disable_includes(true));
     for (name, empty) in variables::ALL {
@@ -104,9 +102,7 @@ fn compile(files: &Stamps, time: Duration) -> Result<Scanner, Vec<String>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut scanner = compiler.finalize();
-    scanner.set_scan_params(ScanParams::default().timeout_duration(Some(time)));
-    Ok(scanner)
+    Ok(compiler.finalize())
 }
 
 fn stamps(sources: &[PathBuf]) -> Result<Stamps, String> {

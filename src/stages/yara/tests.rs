@@ -87,9 +87,9 @@ fn mistakes_are_told_with_file_line_and_column() {
 #[tokio::test(start_paused = true)]
 async fn changed_rules_are_read_and_wrong_ones_change_nothing() {
     let dir = directory(&[("a.yar", "rule old { condition: true }")]);
-    let rules = Rules::load(vec![dir.path().to_owned()], std::time::Duration::from_secs(1)).unwrap();
+    let rules = Rules::load(vec![dir.path().to_owned()]).unwrap();
     let names = || rules.scanner().rules().map(|rule| rule.name.to_owned()).collect::<Vec<_>>();
-    let later = async || tokio::time::advance(std::time::Duration::from_secs(6)).await;
+    let later = async || tokio::time::advance(Duration::from_secs(6)).await;
     fs::write(dir.path().join("a.yar"), "rule new_one { condition: true }").unwrap();
     rules.refresh();
     assert_eq!(names(), ["old"], "not every moment");
@@ -106,6 +106,68 @@ async fn changed_rules_are_read_and_wrong_ones_change_nothing() {
     later().await;
     rules.refresh();
     assert_eq!(names(), ["new_one"], "nothing there is no rule set");
+}
+
+const SLOW: &str = "for all i in (0..100000000000) : (i >= 0)";
+
+fn slow_yara(rules: &str, time: Duration) -> Arc<Yara> {
+    let dir = directory(&[("a.yar", rules)]);
+    let rules = Rules::load(vec![dir.path().to_owned()]).unwrap();
+    let scans = Box::leak(Box::new(Semaphore::new(1)));
+    Arc::new(Yara { rules, found: Act::Quarantine, max_size: 1 << 20, time, scans })
+}
+async fn look_with(yara: &Arc<Yara>, message: &Message) -> Result<Report, StageError> {
+    yara.begin(&client()).await.unwrap().end_of_message(message).await
+}
+/// With that many files.
+fn files(count: usize) -> Message {
+    let part = |n| format!("--b\r\nContent-Type: text/plain; name={n}.txt\r\n\r\nfile {n}\r\n");
+    let parts: String = (0..count).map(part).collect();
+    message("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n", &format!("{parts}--b--\r\n"))
+}
+
+#[tokio::test]
+async fn a_scan_that_does_not_end_is_a_failure_whatever_it_found_but_a_reason_to_refuse() {
+    for (act, keeps) in [("reject", true), ("quarantine", false), ("report", false)] {
+        let rules = format!("rule early {{ meta: octroi_action = \"{act}\" condition: is_message }} rule slow {{ condition: {SLOW} }}");
+        let said = look_with(&slow_yara(&rules, Duration::from_millis(300)), &files(1)).await;
+        match said {
+            Ok(report) => {
+                assert!(keeps && matches!(report.verdict, Verdict::Refuse(_)) && shown(&report).contains(&"yara.rule=early".into()))
+            }
+            Err(error) => assert!(!keeps && matches!(error, StageError::Failed(_)), "{act}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_files_of_a_message_share_its_time() {
+    let rules = "rule slow { condition: for all i in (0..100000) : (i >= 0) and is_message }";
+    let started = Instant::now();
+    let all = look_with(&slow_yara(rules, Duration::from_secs(600)), &files(1)).await.unwrap();
+    assert_eq!(shown(&all), ["yara.rule=slow", "yara.place=slow: message"]);
+    // Enough for a few of them.
+    let yara = slow_yara(rules, started.elapsed() * 3);
+    let said = look_with(&yara, &files(80)).await;
+    assert!(matches!(said, Err(StageError::Failed(_))), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_scan_keeps_its_place_until_it_has_ended() {
+    let yara = slow_yara(&format!("rule slow {{ condition: {SLOW} }}"), Duration::from_secs(3));
+    let message = files(1);
+    let patience = async |free| {
+        while yara.scans.available_permits() != free {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        said = look_with(&yara, &message) => panic!("{said:?}"),
+        () = patience(0) => {}
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(yara.scans.available_permits(), 0, "nobody waits for it any more, but it goes on");
+    tokio::time::timeout(Duration::from_secs(120), patience(1)).await.expect("it ends in its time");
 }
 
 /// The shape of each exploit, harmless, and something honest that looks like it.
@@ -191,7 +253,7 @@ async fn every_rule_of_ours_knows_its_shape_and_nothing_honest() {
         assert_eq!(matched(&message(header, &format!("{base64}\r\n"))).await, expected);
     }
     tried.insert("outlook_reminder_unc");
-    let rules = Rules::load(vec![OURS.into()], std::time::Duration::from_secs(1)).unwrap();
+    let rules = Rules::load(vec![OURS.into()]).unwrap();
     let scanner = rules.scanner();
     let all: BTreeSet<_> = scanner.rules().map(|rule| rule.name.to_owned()).collect();
     assert_eq!(tried, all.iter().map(String::as_str).collect(), "every rule is tried");
