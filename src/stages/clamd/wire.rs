@@ -111,8 +111,10 @@ impl Scan {
             None => Ok(0),
         };
         match (parse(&answer), broken, read) {
-            // Of a message that it did not get to the end it knows nothing good.
+            // Of a message that it did not get to the end it knows nothing good. Where the end lay in
+            // the socket's buffers still, its closing is a reset.
             (Some(Answer::Clean), Some(error), _) => Err(error),
+            (Some(Answer::Clean), None, Err(error)) => Err(StageError::Failed(error.into())),
             // It stopped reading for a reason, and the reason arrived.
             (Some(answer), _, _) => Ok(answer),
             (None, _, _) if !answer.is_empty() => Err(StageError::Failed(format!("it answered {}", shown(&answer)).into())),
