@@ -105,6 +105,16 @@ impl Clamd {
         StageError::TooLarge(format!("more than {} octets", self.max_size).into())
     }
 
+    /// The message once more, from its beginning.
+    async fn scan_again(&self, message: &Message) -> Result<Answer, StageError> {
+        let mut scan = Scan::new(&self.endpoint);
+        let mut pieces = message.content.reader(0);
+        while let Some(piece) = pieces.next().await.map_err(|error| StageError::Failed(error.into()))? {
+            scan.send(&piece).await;
+        }
+        scan.finish().await
+    }
+
     /// Every part as each program decodes it, where they differ.
     async fn scan_readings(&self, message: &Message) -> Result<Option<Box<str>>, StageError> {
         let readings = match message.readings().await {
@@ -121,7 +131,7 @@ impl Clamd {
             return Err(StageError::TooLarge(format!("{} readings of {octets} octets", readings.all().len()).into()));
         }
         for reading in readings.all().iter().filter(|reading| !reading.octets.is_empty()) {
-            let mut scan = Scan::open(&self.endpoint).await?;
+            let mut scan = Scan::new(&self.endpoint);
             scan.send(&reading.octets).await;
             if let Some(signature) = judge(scan.finish().await?)? {
                 return Ok(Some(signature));
@@ -182,7 +192,7 @@ impl Streaming {
 impl Inspection for Streaming {
     async fn headers(&mut self, headers: &HeaderBlock) -> Result<Decision, StageError> {
         self.octets = 0;
-        self.scan = Some(Scan::open(&self.clamd.endpoint).await?);
+        self.scan = Some(Scan::new(&self.clamd.endpoint));
         self.send(headers.as_bytes()).await?;
         self.send(b"\r\n").await?;
         Ok(Decision::Go)
@@ -193,7 +203,17 @@ impl Inspection for Streaming {
     }
     async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
         let scan = self.scan.take().ok_or_else(|| StageError::Failed("the message did not begin".into()))?;
-        let mut signature = judge(scan.finish().await?)?;
+        let has_begun = scan.has_begun();
+        let answer = match scan.finish().await {
+            // It ended before the message did: a client that takes its time makes clamd give up
+            // (ReadTimeout), and an operator may have restarted it.
+            Err(StageError::Failed(error)) if has_begun => {
+                tracing::debug!("clamd is asked again, since {error}");
+                self.clamd.scan_again(message).await?
+            }
+            answer => answer?,
+        };
+        let mut signature = judge(answer)?;
         if signature.is_none() && self.clamd.readings {
             signature = self.clamd.scan_readings(message).await?;
         }

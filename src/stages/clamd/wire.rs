@@ -4,8 +4,7 @@ use crate::{
     stages::remote::{Endpoint, Stream},
 };
 use bytes::{BufMut, BytesMut};
-use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
 /// What clamd says of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +16,18 @@ pub(super) enum Answer {
     TooLarge,
 }
 
-/// A stream under way.
+/// A stream to clamd.
 pub(super) struct Scan {
-    stream: Stream,
+    endpoint: Endpoint,
+    /// `None` before the first write: clamd gives up on who connects and then says nothing for some
+    /// seconds (CommandReadTimeout), as a slow client would make us.
+    stream: Option<Stream>,
     /// What is gathered for the next write.
     pending: BytesMut,
-    /// A write failed. The daemon may have said why before it closed, so that its answer is asked
-    /// for nonetheless.
-    broken: Option<io::Error>,
+    /// What clamd said while there was more to write.
+    answer: Vec<u8>,
+    /// Nothing more is written: it is not there, it said something before the end, or it went.
+    broken: Option<StageError>,
 }
 
 /// Octets that are gathered: a short message goes out with one write.
@@ -37,18 +40,23 @@ const ANSWER: u64 = 4 << 10;
 const LONGEST: usize = 100;
 
 impl Scan {
-    /// # Errors
-    /// Nobody listens there.
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, StageError> {
-        let stream = endpoint.connect().await.map_err(|error| StageError::Failed(format!("{endpoint}: {error}").into()))?;
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
         let mut pending = BytesMut::with_capacity(4 << 10);
         pending.put_slice(b"zINSTREAM\0");
-        Ok(Self { stream, pending, broken: None })
+        Self { endpoint: endpoint.clone(), stream: None, pending, answer: Vec::new(), broken: None }
+    }
+
+    /// Whether clamd was given anything yet, or it was tried.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stream.is_some() || self.broken.is_some()
     }
 
     /// A failure is kept for [`finish`](Self::finish).
     pub(super) async fn send(&mut self, octets: &[u8]) {
         for piece in octets.chunks(PIECE) {
+            if self.broken.is_some() {
+                return;
+            }
             self.pending.put_u32(u32::try_from(piece.len()).unwrap_or(u32::MAX));
             self.pending.put_slice(piece);
             if self.pending.len() >= GATHERED {
@@ -60,27 +68,59 @@ impl Scan {
     async fn flush(&mut self) {
         let pending = self.pending.split();
         if self.broken.is_none()
-            && let Err(error) = self.stream.write_all(&pending).await
+            && let Err(error) = self.write(&pending).await
         {
             self.broken = Some(error);
+        }
+    }
+
+    /// Listens meanwhile: what clamd says before the end is why it takes no more, and it closes
+    /// right after, which makes a later read fail.
+    async fn write(&mut self, octets: &[u8]) -> Result<(), StageError> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let endpoint = &self.endpoint;
+                let stream = endpoint.connect().await.map_err(|error| StageError::Failed(format!("{endpoint}: {error}").into()))?;
+                none.insert(stream)
+            }
+        };
+        let (mut reader, mut writer) = split(stream);
+        tokio::select! {
+            biased;
+            read = reader.read_buf(&mut self.answer) => Err(match read {
+                Ok(0) => StageError::Failed("it closed the connection before the end".into()),
+                // `finish` reads the rest.
+                Ok(_) => StageError::Failed("it answered before the end".into()),
+                Err(error) => StageError::Failed(error.into()),
+            }),
+            written = writer.write_all(octets) => written.map_err(|error| StageError::Failed(error.into())),
         }
     }
 
     /// The end of the stream, and what clamd says.
     ///
     /// # Errors
-    /// It went away, or says something else than it should.
+    /// It is not there, it went away, or it says something else than it should.
     pub(super) async fn finish(mut self) -> Result<Answer, StageError> {
         self.pending.put_u32(0);
         self.flush().await;
-        let mut answer = Vec::with_capacity(128);
-        let read = (&mut self.stream).take(ANSWER).read_to_end(&mut answer).await;
-        match (parse(&answer), self.broken, read) {
+        let Self { stream, mut answer, broken, .. } = self;
+        let read = match stream {
+            Some(stream) => stream.take(ANSWER).read_to_end(&mut answer).await,
+            None => Ok(0),
+        };
+        match (parse(&answer), broken, read) {
+            // Of a message that it did not get to the end it knows nothing good. Where the end lay in
+            // the socket's buffers still, its closing is a reset.
+            (Some(Answer::Clean), Some(error), _) => Err(error),
+            (Some(Answer::Clean), None, Err(error)) => Err(StageError::Failed(error.into())),
             // It stopped reading for a reason, and the reason arrived.
             (Some(answer), _, _) => Ok(answer),
-            (None, Some(error), _) | (None, None, Err(error)) => Err(StageError::Failed(error.into())),
-            (None, None, Ok(0)) => Err(StageError::Failed("it closed the connection without an answer".into())),
-            (None, None, Ok(_)) => Err(StageError::Failed(format!("it answered {}", shown(&answer)).into())),
+            (None, _, _) if !answer.is_empty() => Err(StageError::Failed(format!("it answered {}", shown(&answer)).into())),
+            (None, Some(error), _) => Err(error),
+            (None, None, Err(error)) => Err(StageError::Failed(error.into())),
+            (None, None, Ok(_)) => Err(StageError::Failed("it closed the connection without an answer".into())),
         }
     }
 }
