@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+mod act;
 mod attachments;
 mod auth;
 mod clamd;

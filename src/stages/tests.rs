@@ -35,7 +35,7 @@ pub(super) fn message(headers: &str, body: &str) -> Message {
 }
 
 /// Modules that are no stage.
-const HELPERS: &[&str] = &["mod", "tests", "remote"];
+const HELPERS: &[&str] = &["mod", "act", "tests", "remote"];
 
 #[test]
 fn every_file_here_is_in_the_table() {

@@ -14,7 +14,7 @@
 
 mod wire;
 
-use super::{Kind, Surroundings, documented, remote::Endpoint};
+use super::{Kind, Surroundings, act::Act, documented, remote::Endpoint};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, HeaderBlock, Message, MimeError},
@@ -48,24 +48,6 @@ const MAX_SIZE: ByteSize = ByteSize(100 << 20);
 /// Readings of one message that are scanned, beyond which it is too much to look at.
 const READINGS: usize = 100;
 
-/// What a signature means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Reject,
-    Quarantine,
-    Tempfail,
-    Discard,
-    Report,
-}
-
-const ACTS: &[(&str, Act)] = &[
-    ("reject", Act::Reject),
-    ("quarantine", Act::Quarantine),
-    ("tempfail", Act::Tempfail),
-    ("discard", Act::Discard),
-    ("report", Act::Report),
-];
-
 #[derive(Debug)]
 struct Clamd {
     endpoint: Endpoint,
@@ -77,8 +59,8 @@ struct Clamd {
 
 fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
     let endpoint = Endpoint::require(section, "address");
-    let found = section.choice("found", ACTS, Act::Reject);
-    let heuristics = section.choice("heuristics", ACTS, found);
+    let found = section.choice("found", Act::WORDS, Act::Reject);
+    let heuristics = section.choice("heuristics", Act::WORDS, found);
     let max_size = section.take_placed::<ByteSize>("max_size");
     if let Some(Placed { span, .. }) = max_size.as_ref().filter(|size| size.value.0 == 0) {
         section.complain_at(span.clone(), format!("`{}`: nothing could be scanned", section.path("max_size")));

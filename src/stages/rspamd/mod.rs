@@ -14,7 +14,9 @@ mod answer;
 mod tests;
 
 use super::{
-    Kind, Surroundings, documented,
+    Kind, Surroundings,
+    act::Act,
+    documented,
     remote::{Endpoint, http::Post},
 };
 use crate::{
@@ -57,21 +59,11 @@ pub(super) const KIND: Kind = Kind {
 
 const MAX_SIZE: ByteSize = ByteSize(50 << 20);
 
-/// What "reject" means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spam {
-    Refuse,
-    Quarantine,
-    Tempfail,
-    Discard,
-    Report,
-}
-
 struct Rspamd {
     endpoint: Endpoint,
     password: Option<Secret>,
     settings_id: Option<Box<str>>,
-    reject: Spam,
+    reject: Act,
     read_only: bool,
     max_size: u64,
     hostname: Arc<str>,
@@ -82,14 +74,7 @@ fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<d
     let endpoint = Endpoint::require(section, "address");
     let password = section.take("password");
     let settings_id = section.take("settings_id");
-    let words = [
-        ("reject", Spam::Refuse),
-        ("quarantine", Spam::Quarantine),
-        ("tempfail", Spam::Tempfail),
-        ("discard", Spam::Discard),
-        ("report", Spam::Report),
-    ];
-    let reject = section.choice("reject", &words, Spam::Refuse);
+    let reject = section.choice("reject", Act::WORDS, Act::Reject);
     let read_only = section.take_or("read_only", false);
     let max_size = section.take_or("max_size", MAX_SIZE).0;
     let Surroundings { hostname, dns, .. } = surroundings.clone();
@@ -136,10 +121,10 @@ impl Rspamd {
         let spam = || Verdict::Quarantine(Hold { class: HoldClass::Spam, reason: format!("Rspamd scores it {}", answer.score).into() });
         let mut edits = answer.edits.clone();
         let verdict = match (answer.action, self.reject) {
-            (Action::Reject, Spam::Refuse) => said(554, "5.7.1", "spam message rejected"),
-            (Action::Reject, Spam::Tempfail) => said(451, "4.7.1", "try again later"),
-            (Action::Reject, Spam::Quarantine) | (Action::Quarantine, _) => spam(),
-            (Action::Reject, Spam::Discard) | (Action::Discard, _) => Verdict::Discard,
+            (Action::Reject, Act::Reject) => said(554, "5.7.1", "spam message rejected"),
+            (Action::Reject, Act::Tempfail) => said(451, "4.7.1", "try again later"),
+            (Action::Reject, Act::Quarantine) | (Action::Quarantine, _) => spam(),
+            (Action::Reject, Act::Discard) | (Action::Discard, _) => Verdict::Discard,
             (Action::SoftReject, _) => said(451, "4.7.1", "try again later"),
             (Action::RewriteSubject, _) => {
                 edits.push(Edit::ReplaceHeader { name: "Subject".into(), nth: 1, value: subject(answer.subject.as_deref(), message) });
@@ -153,7 +138,7 @@ impl Rspamd {
                 Verdict::Deliver
             }
             // "greylist" is a score; where its greylisting means it, Rspamd says "soft reject".
-            (Action::Reject, Spam::Report) | (Action::Clean | Action::Greylist, _) => Verdict::Deliver,
+            (Action::Reject, Act::Report) | (Action::Clean | Action::Greylist, _) => Verdict::Deliver,
         };
         if self.read_only {
             edits.clear();

@@ -16,7 +16,7 @@ mod rules;
 mod tests;
 mod variables;
 
-use super::{Kind, Surroundings, documented};
+use super::{Kind, Surroundings, act::Act, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Message, MimeError},
@@ -69,24 +69,6 @@ const LONGEST: usize = 80;
 /// Scans take a core each; more of them at once would only take longer.
 static SCANS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(available_parallelism().map_or(2, Into::into)));
 
-/// What a match means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Act {
-    Report,
-    Discard,
-    Quarantine,
-    Tempfail,
-    Reject,
-}
-
-const ACTS: &[(&str, Act)] = &[
-    ("reject", Act::Reject),
-    ("quarantine", Act::Quarantine),
-    ("tempfail", Act::Tempfail),
-    ("discard", Act::Discard),
-    ("report", Act::Report),
-];
-
 struct Yara {
     rules: Rules,
     found: Act,
@@ -98,7 +80,7 @@ struct Yara {
 
 fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Stage>> {
     let sources = section.require_placed::<Vec<PathBuf>>("rules");
-    let found = section.choice("found", ACTS, Act::Reject);
+    let found = section.choice("found", Act::WORDS, Act::Reject);
     let max_size = section.take_or("max_size", MAX_SIZE).0;
     let Placed { value, span } = sources?;
     if value.is_empty() {
@@ -232,7 +214,7 @@ impl Found {
                 MetadataValue::Bytes(symbol) => std::str::from_utf8(scanner.get_bytes_symbol(symbol)).ok(),
                 _ => None,
             });
-            let act = own.and_then(|own| ACTS.iter().find(|(word, _)| *word == own)).map_or(usual, |(_, act)| *act);
+            let act = own.and_then(|own| Act::WORDS.iter().find(|(word, _)| *word == own)).map_or(usual, |(_, act)| *act);
             if self.act.as_ref().is_none_or(|(strictest, _)| act > *strictest) {
                 self.act = Some((act, name.clone()));
             }
