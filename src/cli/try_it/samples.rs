@@ -77,7 +77,7 @@ pub(super) fn samples(hostname: &str, from: &str, to: &str) -> Vec<Sample> {
             data("URGENT", "\r\nTransfer this.\r\n"),
             Expected::DeliveredWith("subject: [unconfirmed]"),
         ),
-        sample("an invoice nobody vouches for, to be looked at", data("overdue", "\r\nPay at once.\r\n"), Expected::Held),
+        sample("an invoice nobody vouches for: somebody looks", data("overdue", "\r\nPay at once.\r\n"), Expected::Held),
         sample(
             "two authors, of whom readers see one",
             Transfer::Data(format!("From: CEO <ceo@example.com>\r\n{}\r\nPay!\r\n.\r\n", header("two-authors")).into_bytes()),
