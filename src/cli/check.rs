@@ -3,12 +3,13 @@ use super::{
     ConfigFile, Failure,
     style::{Colour, Out, wrap},
 };
+use crate::chain::HoldClass;
 use crate::config::Config;
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
 use crate::upstream;
 use crate::value::ByteSize;
 use clap::Args;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 /// Check a configuration, and show what it comes to
 ///
@@ -51,6 +52,8 @@ fn show(config: &Config, out: &Out) {
     }
     out.heading("Limits");
     show_limits(&settings.limits, out);
+    out.heading("Quarantine");
+    show_quarantine(config, out);
     out.heading("Telemetry");
     let metrics = config.metrics.address.map_or_else(|| "none".to_owned(), |address| format!("http://{address}/metrics"));
     row(out, "metrics", &metrics);
@@ -98,6 +101,15 @@ fn show_upstream(upstream: &upstream::Settings, out: &Out) {
         upstream::IdentityMode::ProxyV2 => "told the client by PROXY v2",
     };
     row(out, &upstream.name, &format!("{}, {tls}, {identity}, {} connections", servers.join(" and "), upstream.connections));
+}
+
+fn show_quarantine(config: &Config, out: &Out) {
+    row(out, "where", &config.gate.settings.state_dir.display().to_string());
+    let days = |keep: Duration| format!("{} days", keep.as_secs() / 86_400);
+    for class in HoldClass::ALL {
+        let retention = config.gate.quarantine.of(class);
+        row(out, class.as_str(), &format!("kept {}, {} at most", days(retention.keep), ByteSize(retention.size)));
+    }
 }
 
 fn show_limits(limits: &Limits, out: &Out) {

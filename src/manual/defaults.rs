@@ -28,6 +28,8 @@
 //! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
+//! | `stage.breaker_failures`, `breaker_pause` | 5, 10 s | a scanner that restarts is not given up for a hiccup; one that is dead is not waited for with every message | Rspamd's proxy: 2 errors, 10 s |
+//! | `stage.poison_after` | 3 | a retry is worth two tries; after that it is the message | none of them has one |
 //! | `dns.timeout`, `attempts` | 3 s, 2 | together less than a stage's 10 s, so that DNS that is silent is `temperror` and not a stage that failed | glibc 5 s, 2 |
 //! | `dns.cache` | 2048 a worker | what a busy hour asks for again; at the very worst 128 MiB a worker, as an answer may have 64 KiB | unbound by octets |
 //! | `auth.ambiguous` | reject | what people write has one author: refusals are rarer than one in a thousand | Gmail refuses several From fields |
