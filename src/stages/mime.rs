@@ -5,8 +5,8 @@
 //! [[stage]]
 //! name       = "mime"
 //! type       = "mime"
-//! anomalies  = "refuse"                     # what becomes of the grave ones
-//! refuse     = ["charset_utf7"]             # these too
+//! anomalies  = "reject"                     # what becomes of the grave ones
+//! reject     = ["charset_utf7"]             # these too
 //! quarantine = ["partial"]
 //! report     = ["name_conflict"]            # and these are only said
 //! ```
@@ -28,8 +28,8 @@ pub(super) const KIND: Kind = Kind {
     name: "mime",
     summary: "refuses mail whose structure programs read in different ways",
     settings: &[
-        documented("anomalies", "what becomes of mail with grave anomalies: \"refuse\" (the default), \"quarantine\" or \"report\""),
-        documented("refuse", "names of anomalies that are refused, grave or not"),
+        documented("anomalies", "what becomes of mail with grave anomalies: \"reject\" (the default), \"quarantine\" or \"report\""),
+        documented("reject", "names of anomalies that are refused, grave or not"),
         documented("quarantine", "names of anomalies that are held for a person to look at"),
         documented("report", "names of anomalies that are only reported"),
     ],
@@ -58,7 +58,7 @@ struct Guard {
 }
 
 fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
-    let words = [("refuse", Action::Refuse), ("quarantine", Action::Quarantine), ("report", Action::Report)];
+    let words = [("reject", Action::Refuse), ("quarantine", Action::Quarantine), ("report", Action::Report)];
     let mut guard = Guard { grave: section.choice("anomalies", &words, Action::Refuse), listed: BTreeMap::new() };
     for (key, action) in words {
         for item in section.take_or::<Vec<Placed<String>>>(key, Vec::new()) {
@@ -206,7 +206,7 @@ mod tests {
 
         let text = ("Content-Type: text/html; charset=utf-7\r\n", "hello");
         assert_eq!(report("", text.0, text.1).await.verdict, Verdict::Deliver);
-        assert!(refused(&report("anomalies = \"report\"\nrefuse = [\"charset_utf7\"]", text.0, text.1).await));
+        assert!(refused(&report("anomalies = \"report\"\nreject = [\"charset_utf7\"]", text.0, text.1).await));
     }
 
     #[tokio::test]
@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_places() {
         for (settings, place, text) in [
-            ("refuse = [\"partial\", \"base64_jnk\"]", "\"base64_jnk\"", "did you mean `base64_junk`?"),
-            ("refuse = [\"partial\"]\nreport = [\"partial\"]", "\"partial\"", "`stage.report`: `partial` is in two lists"),
+            ("reject = [\"partial\", \"base64_jnk\"]", "\"base64_jnk\"", "did you mean `base64_junk`?"),
+            ("reject = [\"partial\"]\nreport = [\"partial\"]", "\"partial\"", "`stage.report`: `partial` is in two lists"),
             ("anomalies = \"drop\"", "\"drop\"", "is none of"),
         ] {
             let (_, found) = read(&format!("[[stage]]\ntype = \"mime\"\n{settings}"));

@@ -79,7 +79,7 @@ fn what_is_tagged_says_so_and_arrives() {
 #[test]
 fn a_bomb_is_answered_and_the_gate_goes_on() {
     let mta = Mta::start();
-    let gate = gate(&mta, "oversize = \"refuse\"\n");
+    let gate = gate(&mta, "oversize = \"reject\"\n");
     // Whatever a first message brings with it is there.
     send(&gate, "a.zip", &zip("b.txt", b"hello", plain())).must(250);
     let before = gate.memory().1;

@@ -17,7 +17,7 @@ fn every_shape_is_refused_where_its_anomaly_is() {
     let mta = Mta::start();
     let names: Vec<_> = shapes::all().iter().map(|shape| format!("\"{}\"", shape.anomaly)).collect();
     let distinct: std::collections::BTreeSet<_> = names.into_iter().collect();
-    let gate = gate(&mta, &format!("refuse = [{}]", Vec::from_iter(distinct).join(", ")));
+    let gate = gate(&mta, &format!("reject = [{}]", Vec::from_iter(distinct).join(", ")));
     let mut session = Client::greeted(gate.mx());
     for Shape { name, message, .. } in shapes::all() {
         let reply = session.deliver("a@example.net", &["b@example.org"], &message);

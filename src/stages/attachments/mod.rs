@@ -39,7 +39,7 @@ pub(super) const KIND: Kind = Kind {
         documented("refuse_extensions", "ends of file names that are refused, in every reading of the name; replaces the default"),
         documented("quarantine_extensions", "those that are held"),
         documented("tag_extensions", "those that are tagged"),
-        documented("encrypted", "what a file means that needs a password: \"report\" (the default), \"tag\", \"quarantine\" or \"refuse\""),
+        documented("encrypted", "what a file means that needs a password: \"report\" (the default), \"tag\", \"quarantine\" or \"reject\""),
         documented("unreadable", "what one means that is damaged, or of a format that is not opened: the same words (\"report\")"),
         documented("oversize", "what it means that a limit of [unpack] was reached: the same words (\"quarantine\")"),
         documented("mismatch", "what it means that a file is not what its name and its declared type say: the same words (\"report\")"),

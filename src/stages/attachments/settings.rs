@@ -8,7 +8,7 @@ use crate::{
     value::settings::{Placed, Section, nearest},
 };
 
-const ACTS: &[(&str, Act)] = &[("report", Act::Report), ("tag", Act::Tag), ("quarantine", Act::Quarantine), ("refuse", Act::Refuse)];
+const ACTS: &[(&str, Act)] = &[("report", Act::Report), ("tag", Act::Tag), ("quarantine", Act::Quarantine), ("reject", Act::Refuse)];
 
 /// What nobody sends to a stranger in good faith, and what is used to break in.
 #[rustfmt::skip]

@@ -103,9 +103,9 @@ async fn what_cannot_be_looked_into_is_treated_as_configured() {
         (&secret, "", ""),
         (&secret, "encrypted = \"quarantine\"", "hold policy: attachment a.zip/a.txt: encrypted"),
         (&rar, "", ""),
-        (&rar, "unreadable = \"refuse\"", "550 5.7.1 attachment not accepted here: a.rar (unreadable)"),
+        (&rar, "unreadable = \"reject\"", "550 5.7.1 attachment not accepted here: a.rar (unreadable)"),
         (&bomb, "", "hold policy: attachment a.zip: more than can be looked into, ratio"),
-        (&bomb, "oversize = \"refuse\"", "550 5.7.1 attachment not accepted here: a.zip (more than can be looked into, ratio)"),
+        (&bomb, "oversize = \"reject\"", "550 5.7.1 attachment not accepted here: a.zip (more than can be looked into, ratio)"),
     ];
     for (message, settings, expected) in cases {
         assert_eq!(said(&report(settings, message).await), expected, "{settings}");
@@ -163,7 +163,7 @@ fn mistakes_are_told_with_their_places() {
         ("refuse_types = [\"executables\"]", "\"executables\"", "did you mean `executable`?"),
         ("tag_types = [\"xyzzyplugh\"]", "\"xyzzyplugh\"", "there is no type of files `xyzzyplugh`"),
         ("refuse_extensions = [\"tar.gz\"]", "\"tar.gz\"", "`tar.gz` is no extension"),
-        ("encrypted = \"strip\"", "\"strip\"", "is none of \"report\", \"tag\", \"quarantine\", \"refuse\""),
+        ("encrypted = \"strip\"", "\"strip\"", "is none of \"report\", \"tag\", \"quarantine\", \"reject\""),
     ];
     for (settings, place, text) in cases {
         let (_, found) = read(&format!("[[stage]]\ntype = \"attachments\"\n{settings}"));
