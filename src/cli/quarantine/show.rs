@@ -45,7 +45,7 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
     row("stored", &format!("{}, {} octets, {} on disk", moment(entry.stored_at), entry.size, entry.stored));
     row("sha256", &entry.sha256);
     row("listener", &entry.listener);
-    row("client", &entry.client);
+    row("client", &client(&entry.client));
     row("envelope from", &entry.mail);
     for Recipient { arguments, state, reply, changed_by, .. } in &entry.recipients {
         let by = changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
@@ -65,8 +65,23 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
         let text =
             |key: &str| timing.get(key).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         let incomplete = timing.get("incomplete").and_then(Value::as_str).map_or_else(String::new, |why| format!(", {why}"));
-        row("stage", &format!("{}: {} in {} s{incomplete}", text("stage"), text("result"), text("seconds")));
+        row("stage", &format!("{}: {} in {} ms{incomplete}", text("stage"), text("result"), milliseconds(timing)));
     }
+}
+
+/// Address, name in HELO, protocol, TLS and account, as far as there are any.
+fn client(evidence: &str) -> String {
+    let client: Value = serde_json::from_str(evidence).unwrap_or_default();
+    let text = |path: &str| client.pointer(path).and_then(Value::as_str);
+    let hello = text("/hello").map(|hello| format!("HELO {hello}"));
+    let tls = text("/tls/version").map(|version| format!("{version} with {}", text("/tls/cipher").unwrap_or("-")));
+    let account = text("/account").map(|account| format!("signed in as {account}"));
+    let facts = [text("/address").map(str::to_owned), hello, text("/protocol").map(str::to_owned), tls, account];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn milliseconds(timing: &Value) -> String {
+    timing.get("seconds").and_then(Value::as_f64).map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", seconds * 1000.0))
 }
 
 /// The same for programs.
