@@ -1,6 +1,6 @@
 //! The contract of a stage. It follows the milter's events, since that is how the field thinks.
 use super::{Decision, Finding, Hold, Verdict, Wants};
-use crate::message::{Client, Edit, HeaderBlock, Message};
+use crate::message::{Client, Edit, HeaderBlock, Message, MimeError};
 use crate::smtp::{Address, Mail, Recipient};
 use crate::value::Id;
 use async_trait::async_trait;
@@ -20,6 +20,16 @@ pub enum StageError {
     TooLarge(Box<str>),
     #[error("{0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A message that no parser should be asked to bear is too large in its own way.
+impl From<MimeError> for StageError {
+    fn from(error: MimeError) -> Self {
+        match error {
+            MimeError::TooComplex(why) => Self::TooLarge(why),
+            error => Self::Failed(error.into()),
+        }
+    }
 }
 
 /// What a stage says at the end of a message.

@@ -127,7 +127,7 @@ impl<'a> Fates<'a> {
     fn of(recipients: &'a [Recipient], single: &'a [(Address, ForRecipient)], deliver: bool) -> Self {
         let mut fates = Self::default();
         for recipient in recipients {
-            let of_it = || single.iter().filter(|(address, _)| same(address, &recipient.address)).map(|(_, fate)| fate);
+            let of_it = || single.iter().filter(|(address, _)| address.is_same_mailbox(&recipient.address)).map(|(_, fate)| fate);
             let hold = of_it().find_map(|fate| match fate {
                 ForRecipient::Quarantine(hold) => Some(hold),
                 ForRecipient::Discard => None,
@@ -143,11 +143,6 @@ impl<'a> Fates<'a> {
         }
         fates
     }
-}
-
-/// Local parts are the MTA's to compare (RFC 5321 §2.4), but a stage may well have lowered a domain.
-fn same(a: &Address, b: &Address) -> bool {
-    a == b || (a.local_part() == b.local_part() && a.domain().eq_ignore_ascii_case(b.domain()))
 }
 
 /// Stores what is to be held: all of it, or nothing.

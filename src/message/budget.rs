@@ -1,4 +1,5 @@
 //! One budget for the memory, and one for the disk, that all messages under way share.
+use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -85,6 +86,26 @@ impl Share {
     }
 }
 
+/// Octets, and what they take of a budget.
+struct Counted {
+    octets: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+impl Share {
+    /// `octets`, which are counted here for as long as anybody holds them.
+    #[must_use]
+    pub fn keep(self, octets: Bytes) -> Bytes {
+        Bytes::from_owner(Counted { octets, _share: self })
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.clear();
@@ -117,6 +138,19 @@ mod tests {
         assert_eq!((budget.used(), other.octets()), (0, 0));
         assert!(!other.grow(u64::MAX), "a sum that cannot be counted is above every limit");
         assert!(other.grow(10));
+    }
+
+    #[test]
+    fn octets_are_counted_for_as_long_as_anybody_holds_them() {
+        let budget = Budget::new(10);
+        let mut share = budget.share();
+        assert!(share.grow(5));
+        let octets = share.keep(Bytes::from_static(b"octet"));
+        let part = octets.slice(1..3);
+        drop(octets);
+        assert_eq!((&*part, budget.used()), (&b"ct"[..], 5));
+        drop(part);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

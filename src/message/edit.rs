@@ -170,9 +170,9 @@ impl Edits {
                     envelope.mail.ret = mail.ret.or(envelope.mail.ret);
                     envelope.mail.envid = mail.envid.clone().or_else(|| envelope.mail.envid.take());
                 }
-                Edit::AddRecipient(recipient) if envelope.recipients.iter().any(|r| same(&r.address, &recipient.address)) => {}
+                Edit::AddRecipient(recipient) if envelope.recipients.iter().any(|r| r.address.is_same_mailbox(&recipient.address)) => {}
                 Edit::AddRecipient(recipient) => envelope.recipients.push(recipient.clone()),
-                Edit::DeleteRecipient(address) => envelope.recipients.retain(|recipient| !same(&recipient.address, address)),
+                Edit::DeleteRecipient(address) => envelope.recipients.retain(|recipient| !recipient.address.is_same_mailbox(address)),
                 _ => {}
             }
         }
@@ -193,11 +193,6 @@ impl Edits {
         }
         draft.finish()
     }
-}
-
-/// Whether two addresses are one mailbox, as far as anybody but its host can tell (RFC 5321 §2.4).
-fn same(one: &Address, other: &Address) -> bool {
-    one.local_part() == other.local_part() && one.domain().eq_ignore_ascii_case(other.domain())
 }
 
 #[cfg(test)]

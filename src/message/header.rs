@@ -74,6 +74,13 @@ impl<'a> Field<'a> {
         !self.name.is_empty() && self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
+    /// The value as an [`Edit`](super::Edit) has one: without blanks at its ends, its lines divided by
+    /// LF. Octets that are no UTF-8 become U+FFFD.
+    #[must_use]
+    pub fn for_edit(&self) -> String {
+        String::from_utf8_lossy(self.value.trim_ascii()).replace("\r\n", "\n")
+    }
+
     /// The value on one line, fit for a log: unfolded (RFC 5322 §2.2.3), trimmed, at most `max`
     /// characters (an ellipsis says that there was more), and with `?` for whatever could end the
     /// line or move the cursor of a terminal, since the sender chose it.

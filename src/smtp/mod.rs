@@ -16,4 +16,4 @@ pub use capabilities::{Capabilities, Offer};
 pub use command::{Command, Mistake};
 pub use parameters::{BodyType, Mail, Recipient, Ret};
 pub use path::{Address, Domain, ReversePath};
-pub use reply::{Custody, Refusal, Reply};
+pub use reply::{Custody, Refusal, Reply, is_enhanced, printable};

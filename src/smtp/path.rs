@@ -82,6 +82,12 @@ impl Address {
     pub fn domain(&self) -> &str {
         self.text.get(self.at + 1..).unwrap_or_default()
     }
+    /// Whether both are one mailbox, as far as anybody but its host can tell: local parts are the
+    /// host's to compare (RFC 5321 §2.4), domains are the same in any case.
+    #[must_use]
+    pub fn is_same_mailbox(&self, other: &Self) -> bool {
+        self.local_part() == other.local_part() && self.domain().eq_ignore_ascii_case(other.domain())
+    }
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.text.is_ascii()

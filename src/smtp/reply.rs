@@ -138,10 +138,7 @@ fn parse(text: &str) -> Option<Refusal> {
     let (status, words) = rest.split_once(' ')?;
     let class = code.get(..1)?;
     let is_code = code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit());
-    let mut numbers = status.split('.');
-    let is_status = numbers.next() == Some(class)
-        && numbers.clone().count() == 2
-        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()));
+    let is_status = is_enhanced(status, class);
     // 421 and 521 announce that the connection is closed, which is not for policy to say.
     let ends = matches!(code, "421" | "521");
     let is_text = !words.trim().is_empty() && words.len() <= 400 && words.bytes().all(|octet| matches!(octet, b' '..=b'~'));
@@ -149,6 +146,22 @@ fn parse(text: &str) -> Option<Refusal> {
         return None;
     }
     Refusal::from_reply(Reply::new(code.parse().ok()?, rest.to_owned()))
+}
+
+/// Whether it is an enhanced status code of that class, such as `5.7.1` of `5` (RFC 3463 §2).
+#[must_use]
+pub fn is_enhanced(text: &str, class: &str) -> bool {
+    let mut numbers = text.split('.');
+    numbers.next() == Some(class)
+        && numbers.clone().count() == 2
+        && numbers.all(|number| (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+/// At most `max` characters of somebody else's text as a reply may have them: on one line, with `?`
+/// for what is not printable ASCII.
+#[must_use]
+pub fn printable(text: &str, max: usize) -> String {
+    text.chars().take(max).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
 /// Proof that somebody answers for a message now (RFC 5321 §4.2.5): the only thing the `250` to

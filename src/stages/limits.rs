@@ -152,7 +152,7 @@ impl Limits {
             match message.mime().await {
                 Ok(view) => measure(&mut report, "limits.parts", self.parts, || view.parts().len() as u64, too_many),
                 Err(MimeError::TooComplex(_)) => report.verdict = Verdict::Refuse(too_many()),
-                Err(error) => return Err(StageError::Failed(error.into())),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(report)

@@ -122,7 +122,7 @@ impl Guard {
                 ];
                 return Ok(Report { verdict: self.verdict([anomaly].into_iter()), findings, ..Report::default() });
             }
-            Err(error) => return Err(StageError::Failed(error.into())),
+            Err(error) => return Err(error.into()),
         };
         let differing = readings.all().iter().filter(|reading| !reading.plain).count() as u64;
         let mut findings = vec![

@@ -79,18 +79,6 @@ pub struct Judgement {
 }
 
 impl Rule {
-    fn new(
-        name: Box<str>,
-        when: Option<Expression>,
-        then: Then,
-        mode: Mode,
-        listeners: Vec<Box<str>>,
-        recipients: Vec<Pattern>,
-        marks: Option<Marks>,
-    ) -> Self {
-        Self { name, when, then, mode, listeners, recipients, marks: marks.unwrap_or_default(), metrics: OnceLock::new() }
-    }
-
     fn applies_to(&self, listener: &str) -> bool {
         self.listeners.is_empty() || self.listeners.iter().any(|own| &**own == listener)
     }
@@ -120,8 +108,7 @@ impl Marks {
 
 /// The subject with `tag` before it; `None` where it stands there already, as in a reply.
 fn tagged(tag: &str, header: &HeaderBlock) -> Option<Edit> {
-    let old =
-        header.find("Subject").map(|field| String::from_utf8_lossy(field.value.trim_ascii()).replace("\r\n", "\n")).unwrap_or_default();
+    let old = header.find("Subject").map(|field| field.for_edit()).unwrap_or_default();
     if old.contains(tag.trim()) {
         return None;
     }

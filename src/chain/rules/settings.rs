@@ -6,6 +6,7 @@ use crate::{
     smtp::Refusal,
     value::settings::{Placed, Section},
 };
+use std::sync::OnceLock;
 
 /// Rules for single recipients that can be told apart at RCPT.
 const FOR_RECIPIENTS: usize = 64;
@@ -66,7 +67,8 @@ fn read_one(section: &mut Section<'_>, vocabulary: &Vocabulary, listeners: &[Box
     let name = name?.value;
     let then = read_then(section, word, vocabulary, &name);
     let marks = read_marks(section, word, vocabulary);
-    Some(Rule::new(name, when.ok()?, then?, mode, listeners, recipients, marks))
+    let marks = marks.unwrap_or_default();
+    Some(Rule { name, when: when.ok()?, then: then?, mode, listeners, recipients, marks, metrics: OnceLock::new() })
 }
 
 fn read_then(section: &mut Section<'_>, word: Word, vocabulary: &Vocabulary, name: &str) -> Option<Then> {

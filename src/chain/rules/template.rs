@@ -1,5 +1,6 @@
 //! Texts with placeholders: `"550 5.7.1 {auth.from_domain} asks us to refuse this"`.
 use crate::chain::{Facts, Vocabulary};
+use crate::smtp::printable;
 use crate::value::settings::nearest;
 
 /// A text in which `{name}` stands for what is known of the message.
@@ -48,8 +49,7 @@ impl Template {
             match piece {
                 Piece::Text(text) => filled.push_str(text),
                 Piece::Name(name) => {
-                    let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
-                    filled.extend(facts.text(name).chars().take(LONGEST).map(printable));
+                    filled.push_str(&printable(&facts.text(name), LONGEST));
                 }
             }
         }

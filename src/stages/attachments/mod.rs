@@ -106,7 +106,7 @@ impl Inspection for Looking {
                 let judgement = Judgement { act: self.0.oversize, what: "structure too complex".into(), name: "the message".into() };
                 Ok(concluded(vec![judgement], vec![Finding::text("attachments.limit", "structure")]))
             }
-            Err(error) => Err(StageError::Failed(error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -17,7 +17,7 @@ mod wire;
 use super::{Kind, Surroundings, act::Act, documented, remote::Endpoint};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
-    message::{Client, HeaderBlock, Message, MimeError},
+    message::{Client, HeaderBlock, Message},
     smtp::Refusal,
     value::{
         ByteSize,
@@ -99,11 +99,7 @@ impl Clamd {
 
     /// Every part as each program decodes it, where they differ.
     async fn scan_readings(&self, message: &Message) -> Result<Option<Box<str>>, StageError> {
-        let readings = match message.readings().await {
-            Ok(readings) => readings,
-            Err(MimeError::TooComplex(why)) => return Err(StageError::TooLarge(why)),
-            Err(error) => return Err(StageError::Failed(error.into())),
-        };
+        let readings = message.readings().await?;
         if readings.anomalies().is_empty() {
             // The daemon reads it as everybody does.
             return Ok(None);

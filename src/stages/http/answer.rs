@@ -1,7 +1,7 @@
 //! What a hook says. It is read strictly: a hook that is misunderstood has not looked at the mail.
 use crate::{
     message::Edit,
-    smtp::{Mail, Recipient, Refusal, Reply},
+    smtp::{Mail, Recipient, Refusal, Reply, is_enhanced, printable},
     stages::remote::http,
 };
 use serde_json::{Map, Value};
@@ -81,7 +81,7 @@ fn refusal(reply: Option<&Map<String, Value>>, message: Option<&str>) -> Result<
         (false, false) if status == 521 => 554,
         (false, _) => u16::try_from(status).unwrap_or(550),
     };
-    let class = if temporary { '4' } else { '5' };
+    let class = if temporary { "4" } else { "5" };
     let enhanced = match given("enhancedStatus").or_else(|| given("enhanced_status")) {
         None => format!("{class}.7.1"),
         Some(enhanced) => enhanced
@@ -95,16 +95,8 @@ fn refusal(reply: Option<&Map<String, Value>>, message: Option<&str>) -> Result<
     Refusal::from_reply(Reply::new(code, format!("{enhanced} {message}"))).ok_or_else(|| format!("it rejects with {code}"))
 }
 
-/// `5.7.1` (RFC 3463 §2), of that class.
-fn is_enhanced(text: &str, class: char) -> bool {
-    let mut numbers = text.split('.');
-    let first = numbers.next().is_some_and(|number| number.chars().eq([class]));
-    first && numbers.clone().count() == 2 && numbers.all(|n| (1..=3).contains(&n.len()) && n.bytes().all(|octet| octet.is_ascii_digit()))
-}
-
-/// Printable ASCII on one line, and not too much of it.
 fn shown(text: &str) -> Box<str> {
-    text.trim().chars().take(LONGEST).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+    printable(text.trim(), LONGEST).into()
 }
 
 fn edit(modification: &Value) -> Result<Edit, String> {

@@ -8,7 +8,7 @@ use crate::{
     },
     smtp::{Mail, Recipient},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 /// The changes so far.
 #[derive(Debug)]
@@ -123,21 +123,9 @@ impl Changes {
     /// In the order they were asked for; the body last.
     pub(super) fn into_edits(mut self) -> Vec<Edit> {
         if let Some(Edit::ReplaceBody(octets)) = self.body.map(|body| Edit::replace_body(&body)) {
-            self.edits.push(Edit::ReplaceBody(Bytes::from_owner(Counted { octets, _share: self.share })));
+            self.edits.push(Edit::ReplaceBody(self.share.keep(octets)));
         }
         self.edits
-    }
-}
-
-/// Memory that is counted for as long as anybody holds it.
-struct Counted {
-    octets: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.octets
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a filter wants the client to hear, in the words that Postfix would use.
 use super::wire::Packet;
-use crate::smtp::{Refusal, Reply};
+use crate::smtp::{Refusal, Reply, printable};
 
 /// Lines of a reply, and characters of each, that are passed on.
 const LINES: usize = 32;
@@ -39,8 +39,7 @@ pub(super) fn custom(packet: &Packet) -> Result<Refusal, String> {
         if class.is_some_and(|class| matches!(class, "2" | "4" | "5") && !digits.starts_with(class)) {
             return Err(wrong());
         }
-        let printable = |c: char| if c.is_control() || !c.is_ascii() { '?' } else { c };
-        lines.push(rest.get(1..).unwrap_or_default().chars().take(LONGEST).map(printable).collect::<String>());
+        lines.push(printable(rest.get(1..).unwrap_or_default(), LONGEST));
     }
     let code = match code.ok_or_else(wrong)? {
         421 => 451,

@@ -1,6 +1,9 @@
 //! What Rspamd says (<https://docs.rspamd.com/developers/protocol>), read with the eyes of somebody
 //! who does not know who else may be listening at that port.
-use crate::{message::Edit, smtp::Mail};
+use crate::{
+    message::Edit,
+    smtp::{Mail, printable},
+};
 use hyper::StatusCode;
 use serde_json::{Map, Value};
 
@@ -62,14 +65,14 @@ impl Answer {
             Err(_) => return Err(format!("it answered {status}")),
         };
         if let Some(error) = answer.get("error").and_then(Value::as_str).filter(|_| !answer.contains_key("action")) {
-            return Err(format!("it answered {status}: {}", shown(error)));
+            return Err(format!("it answered {status}: {}", printable(error, LONGEST)));
         }
         if !status.is_success() {
             return Err(format!("it answered {status}"));
         }
         let name = answer.get("action").and_then(Value::as_str).ok_or("its answer has no action")?;
         let action = ACTIONS.iter().find(|(own, _)| *own == name).map(|(_, action)| *action);
-        let action = action.ok_or_else(|| format!("nobody knows its action {:?}", shown(name)))?;
+        let action = action.ok_or_else(|| format!("nobody knows its action {:?}", printable(name, LONGEST)))?;
         let number = |key: &str| answer.get(key).and_then(Value::as_f64).filter(|number| number.is_finite());
         let message = answer.get("messages").and_then(|messages| messages.get("smtp_message")).and_then(Value::as_str);
         Ok(Self {
@@ -78,15 +81,10 @@ impl Answer {
             required_score: number("required_score").unwrap_or_default(),
             symbols: symbols(answer.get("symbols")),
             subject: answer.get("subject").and_then(Value::as_str).map(Into::into),
-            message: message.map(|text| shown(text).into()),
+            message: message.map(|text| printable(text, LONGEST).into()),
             edits: edits(&answer),
         })
     }
-}
-
-/// Printable ASCII, and not too much of it.
-fn shown(text: &str) -> String {
-    text.chars().take(LONGEST).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
 fn symbols(symbols: Option<&Value>) -> Vec<Box<str>> {
@@ -94,7 +92,7 @@ fn symbols(symbols: Option<&Value>) -> Vec<Box<str>> {
     let weight = |symbol: &Value| symbol.get("score").and_then(Value::as_f64).unwrap_or_default().abs();
     let mut weighed: Vec<_> = symbols.iter().map(|(name, symbol)| (name, weight(symbol))).collect();
     weighed.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    weighed.into_iter().take(SYMBOLS).map(|(name, _)| shown(name).into()).collect()
+    weighed.into_iter().take(SYMBOLS).map(|(name, _)| printable(name, LONGEST).into()).collect()
 }
 
 /// What it wants changed, in its milter's terms: fields removed, then added, then signed.

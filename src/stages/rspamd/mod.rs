@@ -156,7 +156,7 @@ impl Rspamd {
 /// The subject that Rspamd gives, or its usual way to mark one.
 fn subject(given: Option<&str>, message: &Message) -> Box<str> {
     given.map(Into::into).unwrap_or_else(|| {
-        let old = message.headers.find("Subject").map(|field| String::from_utf8_lossy(field.value.trim_ascii()).replace("\r\n", "\n"));
+        let old = message.headers.find("Subject").map(|field| field.for_edit());
         format!("*** SPAM *** {}", old.unwrap_or_default()).into()
     })
 }

@@ -137,19 +137,7 @@ async fn receive_octets(stream: &mut Stream, mut read: BytesMut, length: u64, mu
         }
     }
     read.truncate(length);
-    Ok(Bytes::from_owner(Counted { octets: read.freeze(), _share: share }))
-}
-
-/// Octets and their share of the memory budget.
-struct Counted {
-    octets: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.octets
-    }
+    Ok(share.keep(read.freeze()))
 }
 
 /// The lines before what the method brings.

@@ -19,7 +19,7 @@ mod variables;
 use super::{Kind, Surroundings, act::Act, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
-    message::{Client, Message, MimeError},
+    message::{Client, Message},
     smtp::{Mail, Refusal, ReversePath},
     unpack::File,
     value::{
@@ -125,11 +125,7 @@ impl Inspection for Looking {
 
     async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
         let until = Instant::now() + self.yara.time;
-        let files = match message.files().await {
-            Ok(files) => files.all().to_vec(),
-            Err(MimeError::TooComplex(why)) => return Err(StageError::TooLarge(why)),
-            Err(error) => return Err(StageError::Failed(error.into())),
-        };
+        let files = message.files().await?.all().to_vec();
         if message.content.len() > self.yara.max_size {
             return Err(StageError::TooLarge(format!("more than {} octets", self.yara.max_size).into()));
         }
