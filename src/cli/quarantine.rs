@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::gate::release::Releaser;
 use crate::journal::queue_id;
 use crate::quarantine::{Claim, Filter, Quarantine, QuarantineError, State};
-use crate::storage::Access;
+use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
 use crate::value::parse_duration;
 use clap::{Args, Subcommand};
@@ -154,7 +154,7 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
 fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine), Failure> {
     let config = Config::load(&file.config)?;
     let metrics = Metrics::new()?;
-    let quarantine = Quarantine::open(&config.gate.settings.state_dir, Access::Existing, config.gate.quarantine.clone(), &metrics)?;
+    let quarantine = Quarantine::new(Store::open(&config.gate.settings.state_dir, Access::Existing)?, config.gate.quarantine.clone(), &metrics);
     Ok((config, metrics, quarantine))
 }
 

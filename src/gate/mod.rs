@@ -25,8 +25,8 @@ mod worker;
 
 pub use generation::Setup;
 
-use crate::quarantine::{Quarantine, QuarantineError};
-use crate::storage::Access;
+use crate::quarantine::Quarantine;
+use crate::storage::{Access, StorageError, Store};
 use crate::telemetry::Metrics;
 use admission::Admission;
 use arc_swap::ArcSwap;
@@ -51,9 +51,9 @@ use worker::Worker;
 pub enum StartError {
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
-    /// Where messages are held that a person is to look at.
+    /// What is kept below `state_dir`.
     #[error("{0}")]
-    Quarantine(#[from] QuarantineError),
+    Storage(#[from] StorageError),
     #[error("{}: {error}", path.display())]
     Directory { path: PathBuf, error: io::Error },
     #[error("listener {listener}: {address}: {error}")]
@@ -67,7 +67,8 @@ struct Shared {
     current: ArcSwap<Generation>,
     admission: Arc<Admission>,
     budgets: Budgets,
-    /// Opened once: a reload changes its settings.
+    /// Opened once, as what is kept in it: a reload changes settings only.
+    store: Store,
     quarantine: Quarantine,
     metrics: Arc<Metrics>,
 }
@@ -103,12 +104,14 @@ impl Gate {
         let budgets = Budgets::new(&setup.settings);
         let (state_dir, retention) = (setup.settings.state_dir.clone(), setup.quarantine.clone());
         let generation = Generation::new(setup, &budgets, metrics, None)?;
-        let quarantine = Quarantine::open(&state_dir, Access::Create, retention, metrics)?;
+        let store = Store::open(&state_dir, Access::Create)?;
+        let quarantine = Quarantine::new(store.clone(), retention, metrics);
         let listening = listen::open(&listeners, count)?;
         let shared = Arc::new(Shared {
             current: ArcSwap::new(generation),
             admission: Arc::new(Admission::default()),
             budgets,
+            store,
             quarantine: quarantine.clone(),
             metrics: Arc::clone(metrics),
         });
@@ -183,6 +186,18 @@ impl Gate {
         self.shared.current.store(generation);
         self.shared.quarantine.reconfigure(retention);
         Ok(())
+    }
+
+    /// What is kept below `state_dir`.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.shared.quarantine
     }
 
     /// Whether mail can be taken: not draining, and an upstream answers.

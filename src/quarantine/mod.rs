@@ -27,11 +27,10 @@ pub use review::Filter;
 pub use settings::{Retention, Settings};
 
 use crate::smtp::Refusal;
-use crate::storage::{Access, Blobs, Database, StorageError};
+use crate::storage::{Blobs, Database, StorageError, Store};
 use crate::telemetry::{Metrics, QuarantineFailure};
 use arc_swap::ArcSwap;
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -97,16 +96,12 @@ struct Inner {
 }
 
 impl Quarantine {
-    /// Opens the quarantine below `state_dir`, which is made where it is missing and may be
-    /// (`access`). Blocks.
-    ///
-    /// # Errors
-    /// Database or blobs cannot be used.
-    pub fn open(state_dir: &Path, access: Access, settings: Settings, metrics: &Arc<Metrics>) -> Result<Self, QuarantineError> {
-        let database = Database::open(&state_dir.join("octroi.db"), access)?;
-        let blobs = Blobs::open(&state_dir.join("blobs"))?;
+    /// The quarantine in `store`.
+    #[must_use]
+    pub fn new(store: Store, settings: Settings, metrics: &Arc<Metrics>) -> Self {
+        let Store { database, blobs } = store;
         let settings = ArcSwap::from_pointee(settings);
-        Ok(Self(Arc::new(Inner { database, blobs, settings, metrics: Arc::clone(metrics) })))
+        Self(Arc::new(Inner { database, blobs, settings, metrics: Arc::clone(metrics) }))
     }
 
     /// Other settings hold from now on.

@@ -2,6 +2,7 @@ use super::*;
 use crate::chain::{Finding, Hold, HoldClass};
 use crate::message::{Client, Content, HeaderBlock, spool};
 use crate::smtp::{self, Address, Custody as _, Mail, ReversePath};
+use crate::storage::Access;
 use crate::value::Id;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ impl Place {
     }
     fn with(settings: Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::open(directory.path(), Access::Create, settings, &Metrics::new().unwrap()).unwrap();
+        let quarantine = Quarantine::new(Store::open(directory.path(), Access::Create).unwrap(), settings, &Metrics::new().unwrap());
         Self { directory, quarantine }
     }
     fn blob(&self, id: &str) -> PathBuf {

@@ -14,7 +14,29 @@ mod statement;
 mod tests;
 
 pub use blobs::{BlobReader, BlobWriter, Blobs, Kept};
-pub use database::{Access, Database};
+pub use database::{Access, Database, Schema};
 pub use error::StorageError;
 pub use settings::Settings;
 pub use statement::{Row, Statement, Value};
+
+use std::path::Path;
+
+/// What must never be lost, below `state_dir`: one database and one place for contents, which all
+/// who keep something there share. A handle; clones share.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub database: Database,
+    pub blobs: Blobs,
+}
+
+impl Store {
+    /// Opens both, which are made where they are missing and may be (`access`). Blocks.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub fn open(state_dir: &Path, access: Access) -> Result<Self, StorageError> {
+        let database = Database::open(&state_dir.join("octroi.db"), Schema::STATE, access)?;
+        let blobs = Blobs::open(&state_dir.join("blobs"))?;
+        Ok(Self { database, blobs })
+    }
+}

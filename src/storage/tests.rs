@@ -3,7 +3,7 @@ use bytes::Bytes;
 use std::{path::Path, time::Duration};
 
 fn open(directory: &Path) -> Database {
-    Database::open(&directory.join("octroi.db"), Access::Create).unwrap()
+    Database::open(&directory.join("octroi.db"), Schema::STATE, Access::Create).unwrap()
 }
 
 fn usage(class: &str, entries: u64) -> Statement {
@@ -60,15 +60,15 @@ async fn a_database_that_was_removed_takes_nothing_more() {
 fn a_database_of_a_later_version_and_what_is_none_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("octroi.db");
-    assert!(Database::open(&path, Access::Existing).is_err());
+    assert!(Database::open(&path, Schema::STATE, Access::Existing).is_err());
     assert!(!path.exists());
     std::fs::write(&path, "this is no database, and long enough to be seen as none").unwrap();
-    assert!(matches!(Database::open(&path, Access::Create), Err(StorageError::Failed(_))));
+    assert!(matches!(Database::open(&path, Schema::STATE, Access::Create), Err(StorageError::Failed(_))));
     std::fs::remove_file(&path).unwrap();
-    drop(Database::open(&path, Access::Create).unwrap());
+    drop(Database::open(&path, Schema::STATE, Access::Create).unwrap());
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Database::open(&path, Access::Create), Err(StorageError::Later { found: 99, .. })));
+    assert!(matches!(Database::open(&path, Schema::STATE, Access::Create), Err(StorageError::Later { found: 99, .. })));
 }
 
 async fn read(blobs: &Blobs, key: &str) -> Result<Vec<u8>, StorageError> {

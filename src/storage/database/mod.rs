@@ -30,8 +30,15 @@ const WAITING: usize = 256;
 /// Connections of readers that are kept for the next.
 const READERS: usize = 4;
 
-/// All there ever was, in order; how many have been applied is the file's `user_version`.
-const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+/// What a database has in it: all steps there ever were, in order. How many have been applied is
+/// the file's `user_version`.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema(&'static [&'static str]);
+
+impl Schema {
+    /// `octroi.db`: what must never be lost.
+    pub const STATE: Self = Self(&[include_str!("schema_1.sql")]);
+}
 
 /// Whether the database may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +75,7 @@ impl Database {
     ///
     /// # Errors
     /// It cannot be opened, is of a later version, or is no database.
-    pub fn open(path: &Path, access: Access) -> Result<Self, StorageError> {
+    pub fn open(path: &Path, schema: Schema, access: Access) -> Result<Self, StorageError> {
         let is_new = !path.exists();
         if is_new && access == Access::Create {
             make(path).map_err(|error| StorageError::file(path, &error))?;
@@ -79,7 +86,7 @@ impl Database {
         };
         let mut connection = connect(path).map_err(|error| named(error.into()))?;
         prepare(&connection).map_err(|error| named(error.into()))?;
-        migrate(&mut connection, path).map_err(named)?;
+        migrate(&mut connection, schema, path).map_err(named)?;
         let identity = Identity::of(path)?;
         let (jobs, waiting) = mpsc::channel(WAITING);
         let writer = Writer { connection, path: path.to_owned(), identity };
@@ -175,8 +182,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Applies the steps that the file has not seen, all of them or none.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+fn migrate(connection: &mut Connection, Schema(steps): Schema, path: &Path) -> Result<(), StorageError> {
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     if version(connection)? == known {
         // The usual: nothing is locked, nothing written.
@@ -187,7 +194,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StorageError>
     if found > known {
         return Err(StorageError::Later { file: path.display().to_string().into(), found, known });
     }
-    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+    for step in steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", known)?;
