@@ -154,7 +154,8 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
 fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine), Failure> {
     let config = Config::load(&file.config)?;
     let metrics = Metrics::new()?;
-    let quarantine = Quarantine::new(Store::open(&config.gate.settings.state_dir, Access::Existing)?, config.gate.quarantine.clone(), &metrics);
+    let quarantine =
+        Quarantine::new(Store::open(&config.gate.settings.state_dir, Access::Existing)?, config.gate.quarantine.clone(), &metrics);
     Ok((config, metrics, quarantine))
 }
 

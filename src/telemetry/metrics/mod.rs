@@ -1,0 +1,113 @@
+//! The metrics: what is counted, under which names ([the list](Metrics)), and who counts it.
+//!
+//! Every series stands at 0 from the start, so that `rate()` sees the first event. Handles are
+//! looked up once, when listeners, stages and upstreams are made: the hot path only adds to an
+//! atomic.
+mod labels;
+mod list;
+mod series;
+
+pub use labels::{
+    CommandWord, ConnectionResult, HandshakeResult, Incomplete, Outcome, Phase, QuarantineDeletion, QuarantineFailure, ReplyClass,
+    StageResult, UpstreamFault, Violation,
+};
+pub use list::Metrics;
+pub use series::{ListenerMetrics, RuleMetrics, StageMetrics, UpstreamMetrics};
+
+use prometheus::{Encoder, TextEncoder};
+use std::{sync::Arc, time::Duration};
+
+/// The classes of what is held, as the chain names them.
+const CLASSES: [&str; 5] = ["malware", "phishing", "spam", "policy", "incomplete"];
+
+impl Metrics {
+    /// Registers everything, and sets to 0 what has no name of the configuration in it.
+    ///
+    /// # Errors
+    /// Only where two metrics have one name, which the tests exclude.
+    pub fn new() -> prometheus::Result<Arc<Self>> {
+        let metrics = Self::register()?;
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for class in CLASSES {
+            metrics.quarantine_stored.with_label_values(&[class]);
+            metrics.quarantine_held(class, 0, 0);
+        }
+        for failure in QuarantineFailure::ALL {
+            metrics.quarantine_failures.with_label_values(&[failure.as_str()]);
+        }
+        for why in QuarantineDeletion::ALL {
+            metrics.quarantine_deleted.with_label_values(&[why.as_str()]);
+        }
+        Ok(Arc::new(metrics))
+    }
+
+    /// An entry of `class` was stored.
+    pub fn quarantine_stored(&self, class: &str, took: Duration) {
+        self.quarantine_stored.with_label_values(&[class]).inc();
+        self.quarantine_duration.observe(took.as_secs_f64());
+    }
+    pub fn quarantine_failure(&self, why: QuarantineFailure) {
+        self.quarantine_failures.with_label_values(&[why.as_str()]).inc();
+    }
+    pub fn quarantine_deleted(&self, why: QuarantineDeletion) {
+        self.quarantine_deleted.with_label_values(&[why.as_str()]).inc();
+    }
+    /// To so many recipients.
+    pub fn quarantine_released(&self, recipients: u64) {
+        self.quarantine_released.inc_by(recipients);
+    }
+    /// What is in the quarantine of one class: entries, and octets on disk.
+    pub fn quarantine_held(&self, class: &str, entries: i64, stored: i64) {
+        self.quarantine_entries.with_label_values(&[class]).set(entries);
+        self.quarantine_bytes.with_label_values(&[class]).set(stored);
+    }
+
+    /// When the certificate known by `name` (its file) stops being valid, seconds since 1970.
+    pub fn certificate_expires(&self, name: &str, at: i64) {
+        self.certificate_expiry.with_label_values(&[name]).set(at);
+    }
+
+    /// Octets of messages under way, in memory and on disk, each with its limit.
+    pub fn spool(&self, memory: (u64, u64), disk: (u64, u64)) {
+        let set = |place: &str, (used, limit): (u64, u64)| {
+            self.spool_used.with_label_values(&[place]).set(used.try_into().unwrap_or(i64::MAX));
+            self.spool_limit.with_label_values(&[place]).set(limit.try_into().unwrap_or(i64::MAX));
+        };
+        set("memory", memory);
+        set("disk", disk);
+    }
+
+    /// Everything, in the text format of Prometheus 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Err(e) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!("metrics: {e}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_stands_at_zero_from_the_start() {
+        let metrics = Metrics::new().unwrap();
+        let listener = metrics.listener("mx");
+        let _stage = metrics.stage("headers");
+        let _upstream = metrics.upstream("default");
+        listener.violation(Violation::Smuggling);
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in [
+            "octroi_violations_total{kind=\"smuggling\",listener=\"mx\"} 1",
+            "octroi_violations_total{kind=\"nul\",listener=\"mx\"} 0",
+            "octroi_stage_incomplete_total{reason=\"late\",stage=\"headers\"} 0",
+            "octroi_upstream_errors_total{kind=\"garbage\",upstream=\"default\"} 0",
+            "octroi_upstream_latency_seconds_count{phase=\"final_reply\",upstream=\"default\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}
