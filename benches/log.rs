@@ -100,7 +100,13 @@ fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
         entry.receiving();
         entry.headers(Some("<20261125022222.12345@mail.example.org>".into()), Some("lunch".into()));
         entry.received(4096, now);
-        let timing = StageTiming { stage: "limits".into(), took: Duration::from_micros(20), result: StageResult::Pass, incomplete: None };
+        let timing = StageTiming {
+            stage: "limits".into(),
+            took: Duration::from_micros(20),
+            result: StageResult::Pass,
+            incomplete: None,
+            findings: 0,
+        };
         entry.concluded(&mut Conclusion { timings: vec![timing], ..Conclusion::default() }, now);
         entry.upstream(&upstream);
         entry.delivered(&reply, now);

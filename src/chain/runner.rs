@@ -30,6 +30,8 @@ pub struct StageTiming {
     pub incomplete: Option<Incomplete>,
     /// What it said, also where it only observes.
     pub result: StageResult,
+    /// How much it found.
+    pub findings: usize,
 }
 
 /// What the whole chain says of a message.
@@ -45,6 +47,8 @@ pub struct Conclusion {
     pub edits: Edits,
     /// Of the stages that were called, in the order of the chain.
     pub timings: Vec<StageTiming>,
+    /// The message goes on, or is held, without a stage having finished that was to.
+    pub unfinished: bool,
 }
 
 /// All stages of a listener watching one session. Dropping it in the middle of a transaction
@@ -362,7 +366,8 @@ impl Conclusion {
     /// Says in the message itself which stages have not finished with it: no silent pass. Those that
     /// only observe would not have changed anything.
     fn confess(&mut self, unfinished: &[String]) {
-        if !unfinished.is_empty() && !matches!(self.verdict, Verdict::Refuse(_)) {
+        self.unfinished = !unfinished.is_empty() && !matches!(self.verdict, Verdict::Refuse(_));
+        if self.unfinished {
             self.edits.0.push(Edit::InsertHeader { at: 0, name: UNFINISHED.into(), value: unfinished.join(", ").into() });
         }
     }

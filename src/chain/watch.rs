@@ -375,6 +375,7 @@ impl Watch {
             took: transaction.took,
             incomplete,
             result,
+            findings: report.findings.len(),
         });
         (report, timing)
     }

@@ -104,6 +104,7 @@ impl Generation {
         let upstreams = (0..settings.workers).map(|_| Upstreams::for_worker(&shared)).collect();
         let spare = Upstreams::for_worker(&shared);
         chain.attach(metrics);
+        metrics.connections_limit.set(settings.limits.connections.try_into().unwrap_or(i64::MAX));
         let chain = Arc::new(chain);
         Ok(Arc::new(Self { settings, chain, tls, spool, upstream: shared, upstreams, spare, listeners, _watch: watch.drop_guard() }))
     }

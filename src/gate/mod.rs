@@ -25,9 +25,10 @@ mod worker;
 
 pub use generation::Setup;
 
+use crate::message::budget::Budget;
 use crate::quarantine::Quarantine;
 use crate::storage::{Access, StorageError, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SpoolUse};
 use admission::Admission;
 use arc_swap::ArcSwap;
 use generation::{Budgets, Generation, ListenerState};
@@ -214,7 +215,8 @@ impl Gate {
     /// Gives the use of the spool to the metrics.
     pub fn measure(&self) {
         let Budgets { memory, disk } = &self.shared.budgets;
-        self.shared.metrics.spool((memory.used(), memory.limit()), (disk.used(), disk.limit()));
+        let usage = |budget: &Budget| SpoolUse { used: budget.used(), limit: budget.limit(), shortages: budget.shortages() };
+        self.shared.metrics.spool(usage(memory), usage(disk));
     }
 
     /// The workers' event loops, for a watchdog to ask whether they turn.

@@ -3,7 +3,7 @@ use super::{Bracketed, Journal, queue_id};
 use crate::chain::{Conclusion, Finding, StageTiming};
 use crate::message::Client;
 use crate::smtp::{Mail, Recipient, Refusal, Reply};
-use crate::telemetry::{Outcome, Violation};
+use crate::telemetry::{MessageTls, Outcome, Violation};
 use crate::value::Id;
 use std::{
     fmt::{self, Write as _},
@@ -39,6 +39,8 @@ pub struct Entry {
     decided_by: Option<Box<str>>,
     findings: Vec<Finding>,
     timings: Vec<StageTiming>,
+    /// A stage that was to has not finished with it.
+    unfinished: bool,
     upstream: Option<Arc<str>>,
     violation: Option<Violation>,
     outcome: Outcome,
@@ -78,6 +80,7 @@ impl Entry {
             decided_by: None,
             findings: Vec::new(),
             timings: Vec::new(),
+            unfinished: false,
             upstream: None,
             violation: None,
             outcome: Outcome::Lost,
@@ -136,6 +139,7 @@ impl Entry {
         self.decided_by = conclusion.decided_by.take();
         self.findings = std::mem::take(&mut conclusion.findings);
         self.timings = std::mem::take(&mut conclusion.timings);
+        self.unfinished = conclusion.unfinished;
     }
 
     /// The stage whose verdict it is, or `rule NAME`; once the chain has spoken.
@@ -209,16 +213,22 @@ impl Entry {
     }
 
     fn count(&self, now: Instant) {
-        self.journal.listener.message(self.outcome);
-        for StageTiming { stage, took, result, incomplete } in &self.timings {
+        let listener = &self.journal.listener;
+        listener.message(self.outcome);
+        if self.unfinished && self.outcome == Outcome::Delivered {
+            listener.incomplete.inc();
+        }
+        for StageTiming { stage, took, result, incomplete, findings } in &self.timings {
             let Some(metrics) = self.journal.stage(stage) else { continue };
             metrics.duration.observe(took.as_secs_f64());
             metrics.result(*result);
+            metrics.findings.inc_by(*findings as u64);
             if let Some(why) = incomplete {
                 metrics.incomplete(*why);
             }
         }
         if let Some(received) = self.times.received {
+            listener.arrived(MessageTls::of(self.client.tls.as_deref().map(|facts| facts.version)));
             #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
             self.journal.metrics.message_size.observe(self.size as f64);
             self.journal.metrics.message_duration.observe(now.saturating_duration_since(received).as_secs_f64());

@@ -62,16 +62,23 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         entry.headers(Some("<1@example.org>".into()), Some("lunch, at twelve".into()));
         entry.received(4096, at(250));
         let timings = vec![
-            StageTiming { stage: "limits".into(), took: Duration::from_millis(12), result: StageResult::Pass, incomplete: None },
+            StageTiming {
+                stage: "limits".into(),
+                took: Duration::from_millis(12),
+                result: StageResult::Pass,
+                incomplete: None,
+                findings: 1,
+            },
             StageTiming {
                 stage: "slow".into(),
                 took: Duration::from_secs(1),
                 result: StageResult::Incomplete,
                 incomplete: Some(Incomplete::Late),
+                findings: 0,
             },
         ];
         let findings = vec![Finding { name: "limits.parts", value: Value::Number(3) }];
-        entry.concluded(&mut Conclusion { timings, findings, ..Conclusion::default() }, at(262));
+        entry.concluded(&mut Conclusion { timings, findings, unfinished: true, ..Conclusion::default() }, at(262));
         entry.upstream(&"default".into());
         entry.delivered(&Reply::new(250, "2.0.0 Ok: queued as 4cGZ2R"), at(1262));
         drop(entry);
@@ -92,6 +99,9 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         "octroi_message_size_bytes_sum 4096",
         "octroi_message_duration_seconds_sum 1.012",
         "octroi_stage_results_total{result=\"pass\",stage=\"limits\"} 1",
+        "octroi_stage_findings_total{stage=\"limits\"} 1",
+        "octroi_messages_by_tls_total{listener=\"mx\",version=\"tlsv1.3\"} 1",
+        "octroi_messages_incomplete_total{listener=\"mx\"} 1",
         "octroi_stage_duration_seconds_sum{stage=\"limits\"} 0.012",
         "octroi_stage_incomplete_total{reason=\"late\",stage=\"slow\"} 1",
     ] {

@@ -13,6 +13,8 @@ pub struct Budget(Arc<Inner>);
 struct Inner {
     limit: AtomicU64,
     used: AtomicU64,
+    /// Times that there was no room.
+    shortages: AtomicU64,
 }
 
 /// Octets taken from a [`Budget`]; given back when dropped.
@@ -25,7 +27,7 @@ pub struct Share {
 impl Budget {
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { limit: AtomicU64::new(limit), used: AtomicU64::new(0), shortages: AtomicU64::new(0) }))
     }
     #[must_use]
     pub fn limit(&self) -> u64 {
@@ -34,6 +36,11 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
+    }
+    /// How often somebody has found no room, since the start.
+    #[must_use]
+    pub fn shortages(&self) -> u64 {
+        self.0.shortages.load(Ordering::Relaxed)
     }
     /// Sets another limit; what is above it now is not taken back.
     pub fn set_limit(&self, limit: u64) {
@@ -56,6 +63,8 @@ impl Share {
         });
         if taken.is_ok() {
             self.octets += octets;
+        } else {
+            inner.shortages.fetch_add(1, Ordering::Relaxed);
         }
         taken.is_ok()
     }
@@ -123,6 +132,7 @@ mod tests {
         assert!(share.grow(7));
         let mut other = budget.share();
         assert!(!other.grow(4), "7 + 4 is above 10");
+        assert_eq!(budget.shortages(), 1);
         assert!(other.grow(3));
         let moved = share.take();
         drop(share);

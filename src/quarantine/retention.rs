@@ -1,8 +1,8 @@
 //! The caretaker: what is too old goes, what a crash has left is found and repaired.
-use super::{Quarantine, QuarantineError, millis};
+use super::{Quarantine, QuarantineError, Retention, millis, time};
 use crate::chain::HoldClass;
-use crate::storage::{Statement, StorageError};
-use crate::telemetry::QuarantineDeletion;
+use crate::storage::{Row, Statement, StorageError};
+use crate::telemetry::{Holding, QuarantineDeletion};
 use std::{
     collections::BTreeSet,
     time::{Duration, SystemTime},
@@ -45,12 +45,18 @@ impl Quarantine {
     }
 
     /// Gives what is held to the metrics.
-    async fn measure(&self) {
-        let statement = Statement::new("SELECT class, entries, stored FROM quarantine_usage");
-        let Ok(rows) = self.0.database.read(statement).await else { return };
-        for row in rows {
-            if let (Ok(class), Ok(entries), Ok(stored)) = (row.text(0), row.integer(1), row.integer(2)) {
-                self.0.metrics.quarantine_held(&class, entries, stored);
+    pub(super) async fn measure(&self) {
+        let settings = self.0.settings.load_full();
+        for class in HoldClass::ALL {
+            // Ids are made in the order of time, so the index has the oldest first.
+            let statement = Statement::new(
+                "SELECT entries, stored, (SELECT count(*) FROM quarantine_entry WHERE class = ?1 AND state = 'held'), \
+                 (SELECT stored_at FROM quarantine_entry WHERE class = ?1 AND state = 'held' ORDER BY id LIMIT 1) \
+                 FROM quarantine_usage WHERE class = ?1",
+            );
+            let Ok(rows) = self.0.database.read(statement.with(class.as_str())).await else { return };
+            if let Some(Ok(holding)) = rows.first().map(|row| holding(row, settings.of(class))) {
+                self.0.metrics.quarantine_holds(class.as_str(), holding);
             }
         }
     }
@@ -137,4 +143,18 @@ impl Quarantine {
         let rows = self.0.database.read(keys.iter().fold(statement, |statement, key| statement.with(&**key))).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
+}
+
+/// What a row of [`Quarantine::measure`] says of a class.
+fn holding(row: &Row, retention: Retention) -> Result<Holding, StorageError> {
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let waited = |since| SystemTime::now().duration_since(time(since)).unwrap_or_default();
+    Ok(Holding {
+        entries: row.integer(0)?,
+        stored: row.integer(1)?,
+        limit: whole(retention.size),
+        waiting: row.integer(2)?,
+        oldest: row.optional_integer(3)?.map_or(0, |since| whole(waited(since).as_secs())),
+        keep: whole(retention.keep.as_secs()),
+    })
 }

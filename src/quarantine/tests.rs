@@ -2,7 +2,7 @@ use super::*;
 use crate::chain::{Finding, Hold, HoldClass};
 use crate::message::{Client, Content, HeaderBlock, spool};
 use crate::smtp::{self, Address, Custody as _, Mail, ReversePath};
-use crate::storage::Access;
+use crate::storage::{Access, Statement};
 use crate::value::Id;
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ impl Place {
         self.quarantine.keep(held).await
     }
     async fn usage(&self, class: &str) -> (i64, i64) {
-        let statement = crate::storage::Statement::new("SELECT entries, stored FROM quarantine_usage WHERE class = ?1").with(class);
+        let statement = Statement::new("SELECT entries, stored FROM quarantine_usage WHERE class = ?1").with(class);
         let rows = self.quarantine.0.database.read(statement).await.unwrap();
         (rows[0].integer(0).unwrap(), rows[0].integer(1).unwrap())
     }
@@ -194,4 +194,30 @@ async fn pages_follow_each_other_and_filters_are_taken_as_they_are_written() {
     assert_eq!(list(to("@example.org")).await.len(), 3);
     assert_eq!(list(to("@%")).await.len(), 0);
     assert_eq!(list(to("' OR 1 = 1 --")).await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_metrics_say_what_waits_and_since_when() {
+    let metrics = Metrics::new().unwrap();
+    let mut place = Place::new();
+    let store = Store::open(place.directory.path(), Access::Existing).unwrap();
+    place.quarantine = Quarantine::new(store, Settings::default(), &metrics);
+    let first = place.keep(&["a@example.org"]).await;
+    place.keep(&["b@example.org"]).await;
+    let age = Statement::new("UPDATE quarantine_entry SET stored_at = stored_at - 7200000 WHERE id = ?1").with(&*first);
+    place.quarantine.0.database.write(vec![age]).await.unwrap();
+    let series = |name: &str| -> i64 {
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let name = format!("octroi_quarantine_{name}{{class=\"policy\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+    };
+    place.quarantine.measure().await;
+    assert_eq!((series("entries"), series("waiting")), (2, 2));
+    assert_eq!((series("limit_bytes"), series("keep_seconds")), (10 << 30, 30 * 86_400));
+    assert!((7200..7260).contains(&series("oldest_age_seconds")), "{}", series("oldest_age_seconds"));
+    let claimed = place.quarantine.claim(place.quarantine.entry(&first).await.unwrap(), claim(&[], false)).await.unwrap();
+    place.quarantine.released(&claimed, "250 ok").await.unwrap();
+    place.quarantine.measure().await;
+    assert_eq!((series("entries"), series("waiting")), (2, 1), "what is released is kept, and waits for nobody");
+    assert!(series("oldest_age_seconds") < 60);
 }

@@ -206,6 +206,7 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::SpoolUse;
     use std::io::{Read, Write};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -218,6 +219,8 @@ mod tests {
         answer
     }
 
+    const SPOOL: SpoolUse = SpoolUse { used: 7, limit: 20, shortages: 3 };
+
     #[test]
     fn pages_say_how_things_stand_when_they_are_asked_for() {
         let metrics = Metrics::new().unwrap();
@@ -225,7 +228,7 @@ mod tests {
         let flag = Arc::clone(&draining);
         let pages = Pages {
             metrics,
-            refresh: Box::new(|metrics| metrics.spool((7, 10), (0, 20))),
+            refresh: Box::new(|metrics| metrics.spool(SPOOL, SPOOL)),
             ready: Box::new(move || if flag.load(Ordering::Relaxed) { Err(vec!["draining".into()]) } else { Ok(()) }),
         };
         let server = Server::start("127.0.0.1:0".parse().unwrap(), pages).unwrap();

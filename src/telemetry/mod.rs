@@ -5,6 +5,7 @@ pub mod log;
 mod metrics;
 
 pub use metrics::{
-    CommandWord, ConnectionResult, HandshakeResult, Incomplete, ListenerMetrics, Metrics, Outcome, Phase, QuarantineDeletion,
-    QuarantineFailure, ReplyClass, RuleMetrics, StageMetrics, StageResult, UpstreamFault, UpstreamMetrics, Violation,
+    CommandWord, ConnectionResult, HandshakeResult, Holding, Incomplete, ListenerMetrics, MessageTls, Metrics, Outcome, Phase,
+    QuarantineDeletion, QuarantineFailure, ReplyClass, RuleMetrics, SpoolUse, StageMetrics, StageResult, UpstreamFault, UpstreamMetrics,
+    Violation,
 };

@@ -131,6 +131,9 @@ impl Shared {
 
 impl Target {
     fn new(settings: Settings, timeouts: Timeouts, hostname: &Arc<str>, metrics: &Metrics, generation: &Arc<AtomicU64>) -> Arc<Self> {
+        let metrics = metrics.upstream(&settings.name);
+        metrics.servers.set(settings.servers.len().try_into().unwrap_or(i64::MAX));
+        metrics.limit.set(settings.connections.into());
         Arc::new(Self {
             servers: settings.servers.into_iter().map(|endpoint| Arc::new(Server::new(endpoint))).collect(),
             tls: settings.tls,
@@ -138,7 +141,7 @@ impl Target {
             idle: settings.idle,
             timeouts,
             hostname: Arc::clone(hostname),
-            metrics: metrics.upstream(&settings.name),
+            metrics,
             permits: Arc::new(Semaphore::new(settings.connections as usize)),
             waiting: AtomicUsize::new(0),
             shed: Notify::new(),

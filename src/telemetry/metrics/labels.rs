@@ -33,6 +33,10 @@ labels! {
     HandshakeResult { Tls12 = "tlsv1.2", Tls13 = "tlsv1.3", Failed = "failed", TimedOut = "timed_out" }
 }
 labels! {
+    /// What a message came over.
+    MessageTls { None = "none", Tls12 = "tlsv1.2", Tls13 = "tlsv1.3" }
+}
+labels! {
     /// Commands, as counted; whatever is none of them is `unknown`.
     CommandWord {
         Helo = "helo", Ehlo = "ehlo", Mail = "mail", Rcpt = "rcpt", Data = "data", Bdat = "bdat", Rset = "rset",
@@ -120,6 +124,18 @@ impl HandshakeResult {
     #[must_use]
     pub fn of(version: &str) -> Self {
         if version == "TLSv1.2" { Self::Tls12 } else { Self::Tls13 }
+    }
+}
+
+impl MessageTls {
+    /// By the version of the session, `TLSv1.2` or `TLSv1.3`; `None`: in clear.
+    #[must_use]
+    pub fn of(version: Option<&str>) -> Self {
+        match version {
+            None => Self::None,
+            Some("TLSv1.2") => Self::Tls12,
+            Some(_) => Self::Tls13,
+        }
     }
 }
 

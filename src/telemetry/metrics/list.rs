@@ -49,6 +49,8 @@ list! {
         counters("octroi_connections_total", &["listener", "result"], "Connections by what became of them at accept.");
     pub(super) active: IntGaugeVec =
         gauges("octroi_connections_active", &["listener"], "Connections open now.");
+    pub connections_limit: IntGauge =
+        gauge("octroi_connections_limit", "Connections that may be open at once, over all listeners.");
     pub(super) handshakes: IntCounterVec =
         counters("octroi_tls_handshakes_total", &["listener", "result"], "TLS handshakes with clients.");
     pub(super) certificate_expiry: IntGaugeVec =
@@ -71,6 +73,16 @@ list! {
     // Messages.
     pub(super) messages: IntCounterVec =
         counters("octroi_messages_total", &["listener", "verdict"], "Messages by what became of them.");
+    pub(super) messages_by_tls: IntCounterVec = counters(
+        "octroi_messages_by_tls_total",
+        &["listener", "version"],
+        "Messages that arrived to their end, by the version of TLS they came over.",
+    );
+    pub(super) messages_incomplete: IntCounterVec = counters(
+        "octroi_messages_incomplete_total",
+        &["listener"],
+        "Messages delivered although a stage had not finished with them (X-Octroi-Incomplete).",
+    );
     /// Octets of a message as received.
     pub message_size: Histogram =
         histogram("octroi_message_size_bytes", OCTETS, "Size of messages as received.");
@@ -81,12 +93,19 @@ list! {
         gauges("octroi_spool_used_bytes", &["place"], "Octets of messages under way.");
     pub(super) spool_limit: IntGaugeVec =
         gauges("octroi_spool_limit_bytes", &["place"], "Octets of messages under way that are allowed.");
+    pub(super) spool_shortages: IntCounterVec = counters(
+        "octroi_spool_shortages_total",
+        &["place"],
+        "Times that a limit on messages under way left no room. Of memory: a message goes to disk, or waits; of disk: its client is told later.",
+    );
 
     // The chain.
     pub(super) stage_results: IntCounterVec =
         counters("octroi_stage_results_total", &["stage", "result"], "What stages said of messages.");
     pub(super) stage_incomplete: IntCounterVec =
         counters("octroi_stage_incomplete_total", &["stage", "reason"], "Stages that did not finish.");
+    pub(super) stage_findings: IntCounterVec =
+        counters("octroi_stage_findings_total", &["stage"], "What stages found in messages, for rules and people to see.");
     pub(super) stage_duration: HistogramVec =
         histograms("octroi_stage_duration_seconds", &["stage"], "Time a stage took over one message.");
     pub(super) stage_breaker: IntGaugeVec =
@@ -110,8 +129,12 @@ list! {
     );
     pub(super) upstream_open: IntGaugeVec =
         gauges("octroi_upstream_connections_open", &["upstream", "state"], "Connections to upstreams now.");
+    pub(super) upstream_limit: IntGaugeVec =
+        gauges("octroi_upstream_connections_limit", &["upstream"], "Connections to an upstream that may be open at once.");
     pub(super) upstream_sent_bytes: IntCounterVec =
         counters("octroi_upstream_sent_bytes_total", &["upstream"], "Octets sent to upstreams.");
+    pub(super) upstream_servers: IntGaugeVec =
+        gauges("octroi_upstream_servers", &["upstream"], "Servers that an upstream has.");
     pub(super) upstream_healthy: IntGaugeVec =
         gauges("octroi_upstream_servers_healthy", &["upstream"], "Servers of an upstream that answer.");
 
@@ -131,6 +154,17 @@ list! {
         gauges("octroi_quarantine_entries", &["class"], "Entries in the quarantine, as of some seconds ago.");
     pub(super) quarantine_bytes: IntGaugeVec =
         gauges("octroi_quarantine_bytes", &["class"], "Octets on disk of entries in the quarantine, as of some seconds ago.");
+    pub(super) quarantine_limit: IntGaugeVec =
+        gauges("octroi_quarantine_limit_bytes", &["class"], "Octets on disk that a class of the quarantine may take.");
+    pub(super) quarantine_waiting: IntGaugeVec =
+        gauges("octroi_quarantine_waiting", &["class"], "Entries that nobody has decided on yet, as of some seconds ago.");
+    pub(super) quarantine_oldest: IntGaugeVec = gauges(
+        "octroi_quarantine_oldest_age_seconds",
+        &["class"],
+        "How long the oldest entry that nobody has decided on has waited; 0 where none waits.",
+    );
+    pub(super) quarantine_keep: IntGaugeVec =
+        gauges("octroi_quarantine_keep_seconds", &["class"], "Age at which entries of a class are removed.");
     pub(super) quarantine_duration: Histogram =
         histogram("octroi_quarantine_store_duration_seconds", SECONDS, "Time it took to store an entry.");
 }

@@ -8,17 +8,42 @@ mod list;
 mod series;
 
 pub use labels::{
-    CommandWord, ConnectionResult, HandshakeResult, Incomplete, Outcome, Phase, QuarantineDeletion, QuarantineFailure, ReplyClass,
-    StageResult, UpstreamFault, Violation,
+    CommandWord, ConnectionResult, HandshakeResult, Incomplete, MessageTls, Outcome, Phase, QuarantineDeletion, QuarantineFailure,
+    ReplyClass, StageResult, UpstreamFault, Violation,
 };
 pub use list::Metrics;
 pub use series::{ListenerMetrics, RuleMetrics, StageMetrics, UpstreamMetrics};
 
-use prometheus::{Encoder, TextEncoder};
+use prometheus::{Encoder, IntGaugeVec, TextEncoder};
 use std::{sync::Arc, time::Duration};
 
 /// The classes of what is held, as the chain names them.
 const CLASSES: [&str; 5] = ["malware", "phishing", "spam", "policy", "incomplete"];
+
+/// What is in the quarantine of one class.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Holding {
+    pub entries: i64,
+    /// Octets on disk.
+    pub stored: i64,
+    /// And those that may be.
+    pub limit: i64,
+    /// Entries that nobody has decided on.
+    pub waiting: i64,
+    /// Seconds that the oldest of those has waited.
+    pub oldest: i64,
+    /// Seconds after which entries are removed.
+    pub keep: i64,
+}
+
+/// Octets of messages under way, in one place.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolUse {
+    pub used: u64,
+    pub limit: u64,
+    /// Times that the limit left no room, since the start.
+    pub shortages: u64,
+}
 
 impl Metrics {
     /// Registers everything, and sets to 0 what has no name of the configuration in it.
@@ -30,7 +55,7 @@ impl Metrics {
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         for class in CLASSES {
             metrics.quarantine_stored.with_label_values(&[class]);
-            metrics.quarantine_held(class, 0, 0);
+            metrics.quarantine_holds(class, Holding::default());
         }
         for failure in QuarantineFailure::ALL {
             metrics.quarantine_failures.with_label_values(&[failure.as_str()]);
@@ -56,10 +81,15 @@ impl Metrics {
     pub fn quarantine_released(&self, recipients: u64) {
         self.quarantine_released.inc_by(recipients);
     }
-    /// What is in the quarantine of one class: entries, and octets on disk.
-    pub fn quarantine_held(&self, class: &str, entries: i64, stored: i64) {
-        self.quarantine_entries.with_label_values(&[class]).set(entries);
-        self.quarantine_bytes.with_label_values(&[class]).set(stored);
+    /// What is in the quarantine of one class.
+    pub fn quarantine_holds(&self, class: &str, holding: Holding) {
+        let set = |family: &IntGaugeVec, value| family.with_label_values(&[class]).set(value);
+        set(&self.quarantine_entries, holding.entries);
+        set(&self.quarantine_bytes, holding.stored);
+        set(&self.quarantine_limit, holding.limit);
+        set(&self.quarantine_waiting, holding.waiting);
+        set(&self.quarantine_oldest, holding.oldest);
+        set(&self.quarantine_keep, holding.keep);
     }
 
     /// When the certificate known by `name` (its file) stops being valid, seconds since 1970.
@@ -67,11 +97,13 @@ impl Metrics {
         self.certificate_expiry.with_label_values(&[name]).set(at);
     }
 
-    /// Octets of messages under way, in memory and on disk, each with its limit.
-    pub fn spool(&self, memory: (u64, u64), disk: (u64, u64)) {
-        let set = |place: &str, (used, limit): (u64, u64)| {
+    /// Octets of messages under way, in memory and on disk.
+    pub fn spool(&self, memory: SpoolUse, disk: SpoolUse) {
+        let set = |place: &str, SpoolUse { used, limit, shortages }: SpoolUse| {
             self.spool_used.with_label_values(&[place]).set(used.try_into().unwrap_or(i64::MAX));
             self.spool_limit.with_label_values(&[place]).set(limit.try_into().unwrap_or(i64::MAX));
+            let counter = self.spool_shortages.with_label_values(&[place]);
+            counter.inc_by(shortages.saturating_sub(counter.get()));
         };
         set("memory", memory);
         set("disk", disk);

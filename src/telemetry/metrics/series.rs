@@ -2,7 +2,8 @@
 use super::{
     Metrics,
     labels::{
-        CommandWord, ConnectionResult, HandshakeResult, Incomplete, Outcome, Phase, ReplyClass, StageResult, UpstreamFault, Violation,
+        CommandWord, ConnectionResult, HandshakeResult, Incomplete, MessageTls, Outcome, Phase, ReplyClass, StageResult, UpstreamFault,
+        Violation,
     },
 };
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
@@ -30,7 +31,10 @@ pub struct ListenerMetrics {
     commands: By,
     replies: By,
     messages: By,
+    messages_by_tls: By,
     violations: By,
+    /// Delivered although a stage had not finished with them.
+    pub incomplete: IntCounter,
     pub active: IntGauge,
     pub received_bytes: IntCounter,
     pub sent_bytes: IntCounter,
@@ -58,6 +62,10 @@ impl ListenerMetrics {
     pub fn message(&self, outcome: Outcome) {
         count(&self.messages, outcome as usize, 1);
     }
+    /// A message arrived to its end, over this version of TLS.
+    pub fn arrived(&self, tls: MessageTls) {
+        count(&self.messages_by_tls, tls as usize, 1);
+    }
     pub fn violation(&self, violation: Violation) {
         count(&self.violations, violation as usize, 1);
     }
@@ -68,6 +76,7 @@ impl ListenerMetrics {
 pub struct StageMetrics {
     results: By,
     incomplete: By,
+    pub findings: IntCounter,
     /// Seconds over one message.
     pub duration: Histogram,
     /// 1 while its circuit breaker is open.
@@ -100,7 +109,11 @@ pub struct UpstreamMetrics {
     pub reused: IntCounter,
     pub idle: IntGauge,
     pub busy: IntGauge,
+    /// Connections that may be open at once.
+    pub limit: IntGauge,
     pub sent_bytes: IntCounter,
+    /// Servers it has.
+    pub servers: IntGauge,
     /// Servers of it that answer.
     pub healthy: IntGauge,
 }
@@ -133,6 +146,8 @@ impl Metrics {
             commands: by(&self.commands, name, CommandWord::ALL.iter().map(|v| v.as_str())),
             replies: by(&self.replies, name, ReplyClass::ALL.iter().map(|v| v.as_str())),
             messages: by(&self.messages, name, Outcome::ALL.iter().map(|v| v.as_str())),
+            messages_by_tls: by(&self.messages_by_tls, name, MessageTls::ALL.iter().map(|v| v.as_str())),
+            incomplete: self.messages_incomplete.with_label_values(&[name]),
             violations: by(&self.violations, name, Violation::ALL.iter().map(|v| v.as_str())),
             active: self.active.with_label_values(&[name]),
             received_bytes: self.received_bytes.with_label_values(&[name]),
@@ -149,6 +164,7 @@ impl Metrics {
         Arc::new(StageMetrics {
             results: by(&self.stage_results, name, StageResult::ALL.iter().map(|v| v.as_str())),
             incomplete: by(&self.stage_incomplete, name, Incomplete::ALL.iter().map(|v| v.as_str())),
+            findings: self.stage_findings.with_label_values(&[name]),
             duration: self.stage_duration.with_label_values(&[name]),
             breaker_open: self.stage_breaker.with_label_values(&[name]),
         })
@@ -172,6 +188,8 @@ impl Metrics {
             reused: self.upstream_connections.with_label_values(&[name, "pool"]),
             idle: self.upstream_open.with_label_values(&[name, "idle"]),
             busy: self.upstream_open.with_label_values(&[name, "busy"]),
+            limit: self.upstream_limit.with_label_values(&[name]),
+            servers: self.upstream_servers.with_label_values(&[name]),
             sent_bytes: self.upstream_sent_bytes.with_label_values(&[name]),
             healthy: self.upstream_healthy.with_label_values(&[name]),
         })
