@@ -1,7 +1,7 @@
 //! Runs the stages of a session: who is asked what, together or one after another, and what the
 //! whole chain says. How a single stage is called stands in `watch`.
 use super::{
-    Chain, Configured, Decision, Facts, Finding, ForRecipient, Mode, Report, Verdict, Wants,
+    Chain, Configured, Decision, Facts, Finding, ForRecipient, Hold, Mode, Report, Verdict, Wants,
     plan::Plan,
     scans::{Hasher, Key},
     watch::Watch,
@@ -42,6 +42,8 @@ pub struct Conclusion {
     pub decided_by: Option<Box<str>>,
     /// What becomes of it for single recipients, where that is stricter than `verdict`.
     pub recipients: Vec<(Address, ForRecipient)>,
+    /// Where it is delivered, the original is held first: a stage takes something out of it.
+    pub hold_original: Option<Hold>,
     pub findings: Vec<Finding>,
     /// In the order they are to be applied.
     pub edits: Edits,
@@ -333,6 +335,9 @@ impl Conclusion {
         }
         self.findings.extend(report.findings);
         self.recipients.extend(report.recipients);
+        if self.hold_original.is_none() {
+            self.hold_original = report.hold_original;
+        }
         report.edits
     }
 

@@ -43,6 +43,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Only from a stage that [`may edit`](Stage::may_edit); anybody else's are dropped and logged.
     pub edits: Vec<Edit>,
+    /// The edits take something away that somebody may ask for: where the message is delivered, the
+    /// original is held first, for those who get it.
+    pub hold_original: Option<Hold>,
 }
 
 /// What may become of a message for one recipient while others get it.

@@ -347,6 +347,7 @@ impl Watch {
             report.findings.push(named(INCOMPLETE, configured, why.as_str()));
             report.verdict = unfinished(configured, why);
             report.recipients.clear();
+            report.hold_original = None;
             if configured.mode == Mode::Observe {
                 report.verdict = Verdict::Deliver;
             }
@@ -363,6 +364,9 @@ impl Watch {
             if !report.recipients.is_empty() {
                 let what = format!("other fates for {} recipients", report.recipients.len());
                 report.findings.push(named(OBSERVED, configured, &what));
+            }
+            if let Some(hold) = report.hold_original.take() {
+                report.findings.push(named(OBSERVED, configured, &format!("hold the original: {}", hold.reason)));
             }
             report.verdict = Verdict::Deliver;
             report.edits.clear();

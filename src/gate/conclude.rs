@@ -78,7 +78,7 @@ pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'
         verdict => Fates::of(&envelope.recipients, &conclusion.recipients, *verdict == Verdict::Deliver),
     };
     let held = fates.held.iter().map(|(_, recipients)| recipients.len()).sum();
-    let entries = match hold(ended, &fates).await {
+    let entries = match hold(ended, &fates, conclusion.hold_original.as_ref()).await {
         Ok(entries) => entries,
         Err(error) => return Placed::NotStored(error),
     };
@@ -145,10 +145,13 @@ impl<'a> Fates<'a> {
     }
 }
 
-/// Stores what is to be held: all of it, or nothing.
-async fn hold(ended: &Ended<'_>, fates: &Fates<'_>) -> Result<Vec<Committed>, QuarantineError> {
-    let mut entries = Vec::with_capacity(fates.held.len());
-    for (n, (hold, recipients)) in fates.held.iter().enumerate() {
+/// Stores what is to be held: all of it, or nothing. `original`: why those who get the message
+/// without something may want all of it; that entry is the first, and so has the message's own id.
+async fn hold(ended: &Ended<'_>, fates: &Fates<'_>, original: Option<&Hold>) -> Result<Vec<Committed>, QuarantineError> {
+    let original = original.filter(|_| !fates.delivered.is_empty()).map(|hold| (hold, &fates.delivered));
+    let all = original.into_iter().chain(fates.held.iter().map(|(hold, recipients)| (*hold, recipients)));
+    let mut entries = Vec::new();
+    for (n, (hold, recipients)) in all.enumerate() {
         let kept = ended.quarantine.keep(Held {
             id: if n == 0 { ended.id } else { Id::generate() },
             message: ended.id,

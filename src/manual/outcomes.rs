@@ -9,6 +9,8 @@
 //! | --- | --- | --- | --- | --- |
 //! | deliver | nothing else | delivered to all | the MTA's reply | `delivered` |
 //! | deliver | some held | held for those, **then** delivered to the others | the MTA's reply | `delivered`, `held=N` |
+//! | deliver, without an attachment | | the original held, **then** the rest delivered | the MTA's reply | `delivered` |
+//! | deliver, without an attachment | the MTA refuses, or does not answer | taken out of the quarantine again | the MTA's refusal, `451` | `rejected`, `deferred` |
 //! | deliver | some discarded | delivered to the others | the MTA's reply | `delivered` |
 //! | deliver | all held, or discarded | held for those | `250`, ours | `quarantined` |
 //! | deliver | all discarded | nothing | `250`, ours | `discarded` |

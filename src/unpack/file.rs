@@ -23,6 +23,8 @@ pub struct File {
     pub octets: Bytes,
     /// Containers around it.
     pub depth: usize,
+    /// Which of the inputs it is, or is in.
+    pub input: usize,
     pub(super) parent: Option<usize>,
 }
 

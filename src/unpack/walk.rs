@@ -25,6 +25,8 @@ const OF_DOCUMENTS: [Flag; 4] = [Flag::Macro, Flag::AutoExec, Flag::ExternalTemp
 pub(super) struct Walk<'a> {
     pub(super) account: Account<'a>,
     files: Vec<File>,
+    /// Looked at already.
+    inputs: usize,
     to_open: VecDeque<usize>,
     exceeded: Option<Limit>,
     /// Nothing more is opened.
@@ -50,7 +52,14 @@ impl Found {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(limits: &'a Limits, reserve: &'a mut dyn FnMut(u64) -> bool) -> Self {
-        Self { account: Account::new(limits, reserve), files: Vec::new(), to_open: VecDeque::new(), exceeded: None, stopped: false }
+        Self {
+            account: Account::new(limits, reserve),
+            files: Vec::new(),
+            inputs: 0,
+            to_open: VecDeque::new(),
+            exceeded: None,
+            stopped: false,
+        }
     }
 
     /// Looks at a part of the message and at everything in it.
@@ -60,6 +69,7 @@ impl<'a> Walk<'a> {
         let names = names.into_iter().map(String::from).collect();
         self.add(None, Found { names, octets, flags: Flags::default() }, &declared, is_body);
         let done = self.open_all();
+        self.inputs += 1;
         self.to_open.clear();
         match done {
             Err(Stop::NoMemory) => Err(NoMemory),
@@ -126,6 +136,7 @@ impl<'a> Walk<'a> {
         let mut flags = flags;
         flags.set(seen);
         let depth = parent.and_then(|parent| self.files.get(parent)).map_or(0, |parent| parent.depth + 1);
+        let input = parent.and_then(|parent| self.files.get(parent)).map_or(self.inputs, |parent| parent.input);
         let unread = octets.is_empty() && (flags.has(Flag::Encrypted) || flags.has(Flag::Unreadable));
         let at = self.files.len();
         if open::is_container(kind, &octets) {
@@ -142,6 +153,7 @@ impl<'a> Walk<'a> {
             sha256: if unread { None } else { digest::digest(&digest::SHA256, &octets).as_ref().try_into().ok() },
             octets,
             depth,
+            input,
             parent,
         });
         for name in names {

@@ -29,6 +29,7 @@ mod running;
 mod slow_clients;
 mod smuggling;
 mod spamassassin;
+mod strip;
 mod submission;
 #[path = "../support/mod.rs"]
 mod support;

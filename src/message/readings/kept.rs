@@ -4,7 +4,18 @@ use bytes::Bytes;
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
+    ops::Range,
 };
+
+/// What is known of octets that were read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    New,
+    /// The reading at this place is the same.
+    Known(usize),
+    /// There is nothing to it.
+    Nothing,
+}
 
 #[derive(Default)]
 pub(super) struct Kept {
@@ -16,22 +27,32 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Whether no reading is the same already; empty ones without a name tell nobody anything.
-    pub(super) fn is_new(&mut self, kind: &str, names: &[Box<str>], octets: &Bytes) -> bool {
+    /// Whether a reading is the same already; empty ones without a name tell nobody anything.
+    pub(super) fn find(&mut self, kind: &str, names: &[Box<str>], octets: &Bytes) -> Seen {
         if octets.is_empty() && names.is_empty() {
-            return false;
+            return Seen::Nothing;
         }
-        let Some(alike) = self.by_length.get_mut(&octets.len()) else { return true };
+        let Some(alike) = self.by_length.get_mut(&octets.len()) else { return Seen::New };
         let hash = self.hasher.hash_one(octets);
         let readings = &self.readings;
         for (at, known) in alike {
             let Some(other) = readings.get(*at) else { continue };
             let known = *known.get_or_insert_with(|| self.hasher.hash_one(&other.octets));
             if known == hash && *other.content_type == *kind && *other.names == *names && other.octets == *octets {
-                return false;
+                return Seen::Known(*at);
             }
         }
-        true
+        Seen::New
+    }
+
+    /// The reading at `at` is of one more part.
+    pub(super) fn also_at(&mut self, at: usize, place: Option<Range<usize>>) {
+        let Some(reading) = self.readings.get_mut(at) else { return };
+        match (&mut reading.places, place) {
+            (Some(places), Some(place)) if !places.contains(&place) => places.push(place),
+            (Some(_), Some(_)) => {}
+            _ => reading.places = None,
+        }
     }
 
     pub(super) fn push(&mut self, reading: Reading) {
@@ -55,17 +76,24 @@ mod tests {
         let mut kept = Kept::default();
         let names: [Box<str>; 1] = ["x".into()];
         let push = |kept: &mut Kept, octets: &'static [u8]| {
-            kept.push(Reading { content_type: "a/b".into(), names: names.to_vec(), octets: Bytes::from_static(octets), plain: true });
+            kept.push(Reading {
+                content_type: "a/b".into(),
+                names: names.to_vec(),
+                octets: Bytes::from_static(octets),
+                plain: true,
+                places: None,
+            });
         };
-        assert!(kept.is_new("a/b", &names, &"one".into()));
+        assert_eq!(kept.find("a/b", &names, &"one".into()), Seen::New);
         push(&mut kept, b"one");
         push(&mut kept, b"two");
-        for octets in ["one", "two"] {
-            assert!(!kept.is_new("a/b", &names, &octets.into()));
-            assert!(kept.is_new("a/c", &names, &octets.into()));
-            assert!(kept.is_new("a/b", &[], &octets.into()));
+        for (at, octets) in ["one", "two"].into_iter().enumerate() {
+            assert_eq!(kept.find("a/b", &names, &octets.into()), Seen::Known(at));
+            assert_eq!(kept.find("a/c", &names, &octets.into()), Seen::New);
+            assert_eq!(kept.find("a/b", &[], &octets.into()), Seen::New);
         }
-        assert!(kept.is_new("a/b", &names, &"six".into()) && kept.is_new("a/b", &names, &"three".into()));
-        assert!(!kept.is_new("a/b", &[], &Bytes::new()), "nothing, without a name");
+        assert_eq!(kept.find("a/b", &names, &"six".into()), Seen::New);
+        assert_eq!(kept.find("a/b", &names, &"three".into()), Seen::New);
+        assert_eq!(kept.find("a/b", &[], &Bytes::new()), Seen::Nothing, "nothing, without a name");
     }
 }

@@ -24,6 +24,7 @@ use super::{
     mime::{INLINE, caught, whole},
 };
 use bytes::Bytes;
+use std::ops::Range;
 use tokio::task::spawn_blocking;
 
 mod anomaly;
@@ -57,6 +58,10 @@ pub struct Reading {
     pub octets: Bytes,
     /// It is what a reader gets that follows the standards; others may get something else.
     pub plain: bool,
+    /// Where in the message the parts stand that it is of, header section and body, without the
+    /// delimiters around them; `None` where one of them cannot be cut out there: it is in a message
+    /// within, under a signature, or in no part at all.
+    pub places: Option<Vec<Range<usize>>>,
 }
 
 /// All readings of a message, and what readers could differ in. Made once, when a stage first asks.

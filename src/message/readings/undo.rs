@@ -2,6 +2,7 @@
 use super::{
     Anomaly, base64, embedded,
     facts::Encoding,
+    kept::Seen,
     names, quoted,
     walk::{Body, DECODE, Step, Walk},
 };
@@ -81,8 +82,10 @@ impl Walk {
             self.spend(text.len().saturating_sub(from) as u64)?;
             let (octets, used) = self.file(source, start, &file)?;
             let (names, octets) = (names::plain(file.name), Bytes::from(octets));
-            if self.kept.is_new("application/octet-stream", &names, &octets) {
-                self.keep("application/octet-stream", names, octets, false)?;
+            match self.kept.find("application/octet-stream", &names, &octets) {
+                Seen::New => self.keep("application/octet-stream", names, octets, false, None)?,
+                Seen::Known(at) => self.kept.also_at(at, None),
+                Seen::Nothing => {}
             }
             from = file.at + used + 1;
         }

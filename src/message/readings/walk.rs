@@ -3,7 +3,7 @@ use super::{
     Anomaly, Found, Reading, Readings,
     delimiters::{Cut, Hits, Kind, guess},
     facts::{Encoding, Facts},
-    kept::Kept,
+    kept::{Kept, Seen},
     names,
     section::views,
 };
@@ -51,6 +51,8 @@ struct Task {
     role: Role,
     /// A reader that follows the standards comes here too.
     plain: bool,
+    /// It stands in the message itself, where nobody has signed it: not in a message within.
+    own: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,7 +121,7 @@ impl Walk {
         }
         if self.kept.len() == 0 {
             let all = self.octets(0, 0..usize::MAX);
-            self.kept.push(Reading { content_type: "text/plain".into(), names: Vec::new(), octets: all, plain: true });
+            self.kept.push(Reading { content_type: "text/plain".into(), names: Vec::new(), octets: all, plain: true, places: None });
         }
         self.anomalies.sort_by_key(|found| (found.at, found.anomaly));
         Ok(Readings { readings: self.kept.into_vec(), anomalies: self.anomalies, parts: self.parts, _share: self.share })
@@ -184,7 +186,7 @@ impl Walk {
     fn message(&mut self, source: usize, depth: u32, plain: bool) -> Step {
         let octets = self.octets(source, 0..usize::MAX);
         let role = Role::Entity { default: "text/plain" };
-        self.add(Task { source, range: 0..octets.len(), depth, role, plain })?;
+        self.add(Task { source, range: 0..octets.len(), depth, role, plain, own: depth == 0 })?;
         self.spend(octets.len() as u64)?;
         let bare = |at: &usize| octets.get(at + 1).is_some_and(|next| *next != b'\n' && *next != b'\r');
         let Some(first) = memchr_iter(b'\r', &octets).find(bare) else { return Ok(()) };
@@ -201,7 +203,7 @@ impl Walk {
         let origin = self.sources.get(source).and_then(|source| source.origin).or(Some(first as u64));
         let source = self.source(ended, origin);
         let range = 0..self.octets(source, 0..usize::MAX).len();
-        self.add(Task { source, range, depth, role, plain: false })
+        self.add(Task { source, range, depth, role, plain: false, own: false })
     }
 
     pub(super) fn source(&mut self, octets: Vec<u8>, origin: Option<u64>) -> usize {
@@ -248,6 +250,7 @@ impl Walk {
 
     fn body(&mut self, task: &Task, facts: &Facts, body: &Body) -> Step {
         let multipart = facts.is_multipart();
+        let place = || (task.own && task.source == 0).then(|| task.range.clone());
         let cut = (multipart || !facts.boundaries.is_empty()) && self.multipart(task, facts, body)?;
         let mut first = true;
         for kind in &facts.types {
@@ -255,14 +258,14 @@ impl Walk {
             if kind.contains("multipart") {
                 // One that nobody can cut is text to some; decoded from what it is not, it is nothing.
                 if !cut && body.identity {
-                    self.leaf(body.source, &body.range, "text/plain", &facts.names, plain)?;
+                    self.leaf(body.source, &body.range, "text/plain", &facts.names, plain, place())?;
                 }
                 continue;
             }
             if matches!(&**kind, "message/rfc822" | "message/global" | "message/news" | "message/partial") {
                 self.nested(task, body, plain)?;
             }
-            self.leaf(body.source, &body.range, kind, &facts.names, plain)?;
+            self.leaf(body.source, &body.range, kind, &facts.names, plain, place())?;
         }
         Ok(())
     }
@@ -274,7 +277,7 @@ impl Walk {
             return self.message(body.source, depth, plain);
         }
         let role = Role::Entity { default: "text/plain" };
-        self.add(Task { source: body.source, range: body.range.clone(), depth, role, plain })
+        self.add(Task { source: body.source, range: body.range.clone(), depth, role, plain, own: false })
     }
 
     /// Whether it could be cut into parts.
@@ -294,12 +297,14 @@ impl Walk {
         }
         let pieces: usize = cuts.iter().map(|cut| cut.pieces.len()).sum();
         self.spend(COMPARE * pieces as u64)?;
+        let sealed = facts.types.iter().any(|kind| matches!(&**kind, "multipart/signed" | "multipart/encrypted"));
+        let own = task.own && body.source == task.source && !sealed;
         let digest = facts.types.iter().any(|kind| &**kind == "multipart/digest");
         let default = if digest { "message/rfc822" } else { "text/plain" };
         for Cut { pieces, plain } in cuts {
             for piece in pieces {
                 let plain = plain && body.plain;
-                let task = |role| Task { source: body.source, range: piece.range.clone(), depth: task.depth + 1, role, plain };
+                let task = |role| Task { source: body.source, range: piece.range.clone(), depth: task.depth + 1, role, plain, own };
                 if piece.kind != Kind::Aside {
                     self.add(task(Role::Entity { default }))?;
                 }
@@ -322,31 +327,46 @@ impl Walk {
 
     /// Preambles and what follows the end are shown by some, and searched for files by others.
     fn aside(&mut self, task: &Task) -> Step {
-        self.leaf(task.source, &task.range, "text/plain", &[], false)
+        self.leaf(task.source, &task.range, "text/plain", &[], false, None)
     }
 
     /// A part that is no container, and the files in it where it is text.
-    fn leaf(&mut self, source: usize, range: &Range<usize>, kind: &str, names: &[Box<str>], plain: bool) -> Step {
+    fn leaf(
+        &mut self,
+        source: usize,
+        range: &Range<usize>,
+        kind: &str,
+        names: &[Box<str>],
+        plain: bool,
+        place: Option<Range<usize>>,
+    ) -> Step {
         let octets = self.octets(source, range.clone());
         if octets.starts_with(&[0x78, 0x9f, 0x3e, 0x22]) || names.iter().any(|name| name.eq_ignore_ascii_case("winmail.dat")) {
             self.note(source, Anomaly::Tnef, range.start);
         }
-        if self.kept.is_new(kind, names, &octets) {
-            self.keep(kind, names.to_vec(), octets.clone(), plain)?;
-            // What has a type of its own is shown by that; text, and what no reader knows, is searched.
-            if kind.starts_with("text") || !kind.contains('/') || kind == "application/octet-stream" {
-                self.files_in(source, range.start, &octets)?;
+        match self.kept.find(kind, names, &octets) {
+            Seen::New => self.keep(kind, names.to_vec(), octets.clone(), plain, place)?,
+            Seen::Known(at) => {
+                self.hold(size_of::<Range<usize>>())?;
+                self.kept.also_at(at, place);
+                return Ok(());
             }
+            Seen::Nothing => return Ok(()),
+        }
+        // What has a type of its own is shown by that; text, and what no reader knows, is searched.
+        if kind.starts_with("text") || !kind.contains('/') || kind == "application/octet-stream" {
+            self.files_in(source, range.start, &octets)?;
         }
         Ok(())
     }
 
-    pub(super) fn keep(&mut self, kind: &str, names: Vec<Box<str>>, octets: Bytes, plain: bool) -> Step {
+    pub(super) fn keep(&mut self, kind: &str, names: Vec<Box<str>>, octets: Bytes, plain: bool, place: Option<Range<usize>>) -> Step {
         if self.kept.len() >= MAX_READINGS {
             return complex("too many readings");
         }
         self.hold(size_of::<Reading>() + kind.len() + names.iter().map(|name| 16 + name.len()).sum::<usize>())?;
-        self.kept.push(Reading { content_type: kind.into(), names, octets, plain });
+        let places = place.map(|place| vec![place]);
+        self.kept.push(Reading { content_type: kind.into(), names, octets, plain, places });
         Ok(())
     }
 }

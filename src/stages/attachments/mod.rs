@@ -10,20 +10,25 @@
 //! encrypted    = "quarantine"
 //! ```
 //!
+//! What is to be stripped is taken out, a note stands in its place (`note`), and the original is held
+//! (`strip`).
+//!
 //! How much is unpacked is bounded by `[unpack]`. What is beyond cannot be judged, and `oversize`
 //! says what that means.
 mod mismatch;
 mod names;
+mod note;
 mod policy;
 mod settings;
+mod strip;
 
 use super::{Kind, Surroundings, documented};
 use crate::{
-    chain::{Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
+    chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Edit, Files, Message, MimeError},
-    smtp::Refusal,
+    smtp::{Mail, Refusal},
     unpack::{File, Flag},
-    value::settings::Section,
+    value::{Id, settings::Section},
 };
 use async_trait::async_trait;
 use policy::{Act, Judgement, Policy};
@@ -31,18 +36,24 @@ use std::{collections::BTreeSet, sync::Arc};
 
 pub(super) const KIND: Kind = Kind {
     name: "attachments",
-    summary: "refuses, holds or tags mail by what is attached, inside archives and documents too",
+    summary: "refuses, holds, strips or tags mail by what is attached, inside archives and documents too",
     settings: &[
         documented("refuse_types", "kinds, classes and traits of files that are refused; a list of its own replaces the default"),
         documented("quarantine_types", "those that are held for a person to look at"),
+        documented("strip_types", "those that a note takes the place of; the original is held"),
         documented("tag_types", "those that are delivered with a header field X-Octroi-Attachment"),
         documented("refuse_extensions", "ends of file names that are refused, in every reading of the name; replaces the default"),
         documented("quarantine_extensions", "those that are held"),
+        documented("strip_extensions", "those that a note takes the place of"),
         documented("tag_extensions", "those that are tagged"),
-        documented("encrypted", "what a file means that needs a password: \"report\" (the default), \"tag\", \"quarantine\" or \"reject\""),
+        documented(
+            "encrypted",
+            "what a file means that needs a password: \"report\" (the default), \"tag\", \"strip\", \"quarantine\" or \"reject\"",
+        ),
         documented("unreadable", "what one means that is damaged, or of a format that is not opened: the same words (\"report\")"),
         documented("oversize", "what it means that a limit of [unpack] was reached: the same words (\"quarantine\")"),
         documented("mismatch", "what it means that a file is not what its name and its declared type say: the same words (\"report\")"),
+        documented("contact", "whom the note in place of an attachment says to ask; one line"),
     ],
     findings: &[
         Known::new("attachments.count", Type::Number, "attachments; what is inside them is not counted"),
@@ -60,6 +71,7 @@ pub(super) const KIND: Kind = Kind {
             Type::Text,
             "the limit of [unpack] that was reached: \"size\", \"files\", \"depth\", \"ratio\", \"time\"",
         ),
+        Known::new("attachments.stripped", Type::Texts, "what a note took the place of, and why: \"a.exe: executable\""),
         Known::new("attachments.mismatch", Type::Texts, "what is not what it says: \"a.jpg: pe, declared image/jpeg\""),
     ],
     build,
@@ -81,37 +93,57 @@ fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> 
 #[async_trait]
 impl Stage for Arc<Policy> {
     fn may_edit(&self) -> bool {
-        self.tags()
+        self.edits()
     }
     fn wants(&self) -> Wants {
-        Wants::END_OF_MESSAGE
+        if self.strips() { Wants::MAIL | Wants::END_OF_MESSAGE } else { Wants::END_OF_MESSAGE }
     }
+    /// A note says which entry of the quarantine has the original.
     fn reads_content_only(&self) -> bool {
-        true
+        !self.strips()
     }
     async fn begin(&self, _: &Arc<Client>) -> Result<Box<dyn Inspection>, StageError> {
-        Ok(Box::new(Looking(Self::clone(self))))
+        Ok(Box::new(Looking { policy: Self::clone(self), id: None }))
     }
 }
 
-struct Looking(Arc<Policy>);
+struct Looking {
+    policy: Arc<Policy>,
+    id: Option<Id>,
+}
 
 #[async_trait]
 impl Inspection for Looking {
+    async fn mail(&mut self, _: &Arc<Client>, _: &Mail, id: Id) -> Result<Decision, StageError> {
+        self.id = Some(id);
+        Ok(Decision::Go)
+    }
+
     async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
+        let policy = &*self.policy;
         match message.files().await {
-            Ok(files) => Ok(report(&self.0, files)),
+            Ok(files) => {
+                let (judgements, mut report) = (judged(policy, files), Report { findings: findings(files), ..Report::default() });
+                if judgements.iter().map(|judgement| judgement.act).max() == Some(Act::Strip) {
+                    strip::strip(policy, self.id, message, files, &judgements, &mut report).await?;
+                } else {
+                    conclude(judgements, &mut report);
+                }
+                Ok(report)
+            }
             // Nothing can be said of what is attached, as with a bomb.
             Err(MimeError::TooComplex(_)) => {
-                let judgement = Judgement { act: self.0.oversize, what: "structure too complex".into(), name: "the message".into() };
-                Ok(concluded(vec![judgement], vec![Finding::text("attachments.limit", "structure")]))
+                let mut report = Report { findings: vec![Finding::text("attachments.limit", "structure")], ..Report::default() };
+                let (act, what, name) = (policy.oversize, "structure too complex".into(), "the message".into());
+                conclude(vec![Judgement { act, what, name, part: None }], &mut report);
+                Ok(report)
             }
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn report(policy: &Policy, files: &Files) -> Report {
+fn judged(policy: &Policy, files: &Files) -> Vec<Judgement> {
     let mut judgements = Vec::new();
     for file in files.all() {
         policy.judge(files, file, &mut judgements);
@@ -119,31 +151,36 @@ fn report(policy: &Policy, files: &Files) -> Report {
     if let Some(limit) = files.exceeded() {
         let over = files.all().iter().find(|file| file.flags.has(Flag::Limit));
         let name = over.map_or_else(|| "the message".into(), |file| shown(&path(files, file)));
-        judgements.push(Judgement { act: policy.oversize, what: format!("more than can be looked into, {}", limit.as_str()), name });
+        let what = format!("more than can be looked into, {}", limit.as_str());
+        judgements.push(Judgement { act: policy.oversize, what, name, part: over.map(|file| file.input) });
     }
-    concluded(judgements, findings(files))
+    judgements
 }
 
-/// The strictest decides; of those, the first. All that tag are tagged.
-fn concluded(judgements: Vec<Judgement>, findings: Vec<Finding>) -> Report {
+/// The strictest decides; of those, the first. All that tag are tagged. What was to be taken out and
+/// cannot be is held.
+fn conclude(judgements: Vec<Judgement>, report: &mut Report) {
+    tag(&judgements, report);
+    let strictest = judgements.into_iter().reduce(|strictest, other| if other.act > strictest.act { other } else { strictest });
+    report.verdict = match strictest {
+        Some(Judgement { act: Act::Refuse, what, name, .. }) => {
+            Verdict::Refuse(Refusal::permanent(50, "7.1", &format!("attachment not accepted here: {name} ({what})")))
+        }
+        Some(Judgement { act: Act::Quarantine | Act::Strip, what, name, .. }) => {
+            Verdict::Quarantine(Hold { class: HoldClass::Policy, reason: format!("attachment {name}: {what}").into() })
+        }
+        _ => Verdict::Deliver,
+    };
+}
+
+fn tag(judgements: &[Judgement], report: &mut Report) {
     let tagged = judgements.iter().filter(|judgement| judgement.act == Act::Tag).take(FIELDS);
     let field = |judgement: &Judgement| Edit::InsertHeader {
         at: 0,
         name: FIELD.into(),
         value: format!("{}; file=\"{}\"", judgement.what, judgement.name).into(),
     };
-    let edits = tagged.map(field).collect();
-    let strictest = judgements.into_iter().reduce(|strictest, other| if other.act > strictest.act { other } else { strictest });
-    let verdict = match strictest {
-        Some(Judgement { act: Act::Refuse, what, name }) => {
-            Verdict::Refuse(Refusal::permanent(50, "7.1", &format!("attachment not accepted here: {name} ({what})")))
-        }
-        Some(Judgement { act: Act::Quarantine, what, name }) => {
-            Verdict::Quarantine(Hold { class: HoldClass::Policy, reason: format!("attachment {name}: {what}").into() })
-        }
-        _ => Verdict::Deliver,
-    };
-    Report { verdict, findings, edits, ..Report::default() }
+    report.edits.extend(tagged.map(field));
 }
 
 /// `invoice.zip/a.js`.

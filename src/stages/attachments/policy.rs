@@ -10,6 +10,8 @@ use crate::{
 pub(super) enum Act {
     Report,
     Tag,
+    /// It is taken out, and the original held.
+    Strip,
     Quarantine,
     Refuse,
 }
@@ -24,23 +26,36 @@ pub(super) struct Policy {
     pub(super) unreadable: Act,
     pub(super) oversize: Act,
     pub(super) mismatch: Act,
+    /// Whom the note in place of what was taken out says to ask.
+    pub(super) contact: Box<str>,
 }
 
 /// What is to be done about one file, and why.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judgement {
     pub(super) act: Act,
     /// In the words of the configuration, for the client too: they are the sender's own file.
     pub(super) what: String,
     /// Fit to be shown.
     pub(super) name: String,
+    /// Which part of the message it is, or is in; `None` where that is not known.
+    pub(super) part: Option<usize>,
 }
 
 impl Policy {
-    /// Whether it could ask for header fields.
-    pub(super) fn tags(&self) -> bool {
+    /// Whether it could ask for a change of the message.
+    pub(super) fn edits(&self) -> bool {
+        self.has(Act::Tag) || self.strips()
+    }
+
+    /// Whether something could be taken out of a message.
+    pub(super) fn strips(&self) -> bool {
+        self.has(Act::Strip)
+    }
+
+    fn has(&self, wanted: Act) -> bool {
         let lists = self.types.iter().map(|(_, act)| act).chain(self.extensions.iter().map(|(_, act)| act));
-        lists.chain([&self.encrypted, &self.unreadable, &self.oversize, &self.mismatch]).any(|act| *act == Act::Tag)
+        lists.chain([&self.encrypted, &self.unreadable, &self.oversize, &self.mismatch]).any(|act| *act == wanted)
     }
 
     pub(super) fn judge(&self, files: &Files, file: &File, judgements: &mut Vec<Judgement>) {
@@ -74,7 +89,12 @@ impl Policy {
         {
             say(self.mismatch, format!("{}, {claim}", file.kind.name()));
         }
-        judgements.extend(strictest.map(|(act, what)| Judgement { act, what: shown(&what), name: shown(&path(files, file)) }));
+        judgements.extend(strictest.map(|(act, what)| Judgement {
+            act,
+            what: shown(&what),
+            name: shown(&path(files, file)),
+            part: Some(file.input),
+        }));
     }
 
     fn judge_name(&self, name: &str, say: &mut impl FnMut(Act, String)) {

@@ -8,7 +8,12 @@ use crate::{
     value::settings::{Placed, Section, nearest},
 };
 
-const ACTS: &[(&str, Act)] = &[("report", Act::Report), ("tag", Act::Tag), ("quarantine", Act::Quarantine), ("reject", Act::Refuse)];
+const ACTS: &[(&str, Act)] =
+    &[("report", Act::Report), ("tag", Act::Tag), ("strip", Act::Strip), ("quarantine", Act::Quarantine), ("reject", Act::Refuse)];
+/// Whom to ask for what was taken out.
+const CONTACT: &str = "the administrator of your mail server";
+/// Characters that may be said of whom to ask.
+const LONGEST_CONTACT: usize = 500;
 
 /// What nobody sends to a stranger in good faith, and what is used to break in.
 #[rustfmt::skip]
@@ -35,6 +40,7 @@ impl Policy {
         let lists = [
             ("refuse_types", "refuse_extensions", Act::Refuse),
             ("quarantine_types", "quarantine_extensions", Act::Quarantine),
+            ("strip_types", "strip_extensions", Act::Strip),
             ("tag_types", "tag_extensions", Act::Tag),
         ];
         let (mut types, mut extensions) = (Vec::new(), Vec::new());
@@ -58,8 +64,18 @@ impl Policy {
             unreadable: section.choice("unreadable", ACTS, Act::Report),
             oversize: section.choice("oversize", ACTS, Act::Quarantine),
             mismatch: section.choice("mismatch", ACTS, Act::Report),
+            contact: contact(section),
         }
     }
+}
+
+fn contact(section: &mut Section<'_>) -> Box<str> {
+    let Some(Placed { value, span }) = section.take_placed::<Box<str>>("contact") else { return CONTACT.into() };
+    if value.trim().is_empty() || value.chars().any(char::is_control) || value.chars().count() > LONGEST_CONTACT {
+        let text = format!("`{}`: write whom to ask, on one line of at most {LONGEST_CONTACT} characters", section.path("contact"));
+        section.complain_at(span, text);
+    }
+    value
 }
 
 /// Every word that a list of types may have.

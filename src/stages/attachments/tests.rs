@@ -163,10 +163,104 @@ fn mistakes_are_told_with_their_places() {
         ("refuse_types = [\"executables\"]", "\"executables\"", "did you mean `executable`?"),
         ("tag_types = [\"xyzzyplugh\"]", "\"xyzzyplugh\"", "there is no type of files `xyzzyplugh`"),
         ("refuse_extensions = [\"tar.gz\"]", "\"tar.gz\"", "`tar.gz` is no extension"),
-        ("encrypted = \"strip\"", "\"strip\"", "is none of \"report\", \"tag\", \"quarantine\", \"reject\""),
+        ("encrypted = \"refuse\"", "\"refuse\"", "is none of \"report\", \"tag\", \"strip\", \"quarantine\", \"reject\""),
+        ("contact = \"a\\nb\"", "\"a\\nb\"", "on one line"),
     ];
     for (settings, place, text) in cases {
         let (_, found) = read(&format!("[[stage]]\ntype = \"attachments\"\n{settings}"));
         assert!(found.iter().any(|(at, why)| at == place && why.contains(text)), "{settings}: {found:?}");
     }
+}
+
+async fn octets(message: &Message, edits: Vec<Edit>) -> String {
+    let edited = message.edited(&crate::message::Edits(edits));
+    String::from_utf8(edited.content.slice(0..u64::MAX).await.unwrap().to_vec()).unwrap()
+}
+
+const STRIP: &str = "strip_types = [\"executable\"]\nstrip_extensions = [\"exe\"]\ncontact = \"helpdesk@example.org\"";
+
+#[tokio::test]
+async fn what_is_stripped_has_a_note_in_its_place_and_the_original_is_held() {
+    let message = mail("application/zip", "a.zip", &zip(&[("b.exe", PROGRAM)]));
+    let report = report(STRIP, &message).await;
+    assert_eq!(report.verdict, Verdict::Deliver);
+    let hold = report.hold_original.clone().unwrap();
+    assert_eq!(
+        (hold.class, &*hold.reason),
+        (HoldClass::Policy, "original of a message that was delivered without a.zip/b.exe: executable")
+    );
+    assert_eq!(found(&report, "attachments.stripped"), ["a.zip/b.exe: executable"]);
+    let stripped = octets(&message, report.edits).await;
+    let before = octets(&message, vec![]).await;
+    let (start, end) = (before.find("Content-Type: application/zip").unwrap(), before.find("\r\n--b--").unwrap());
+    let field = "X-Octroi-Attachment: removed, executable; file=\"a.zip/b.exe\"\r\n";
+    assert!(stripped.starts_with(&format!("{field}{}Content-Type: text/plain; charset=utf-8\r\n", &before[..start])), "{stripped}");
+    assert!(stripped.ends_with(&before[end..]));
+    assert!(stripped.replace("=\r\n", "").contains("helpdesk@example.org") && !stripped.contains("application/zip; "), "{stripped}");
+}
+
+#[tokio::test]
+async fn all_copies_go_and_other_parts_stay_octet_for_octet() {
+    let program = format!(
+        "Content-Type: application/octet-stream; name=a.exe\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+        STANDARD.encode(PROGRAM)
+    );
+    let kept = "Content-Type: image/png; name=b.png\r\n\r\n\u{89}PNG";
+    let body = format!("notice\r\n--b\r\n\r\ntext\r\n--b\r\n{program}\r\n--b\r\n{kept}\r\n--b\r\n{program}\r\n--b--\r\nrest\r\n");
+    let message = message("Content-Type: multipart/mixed; boundary=b\r\n", &body);
+    let report = report(STRIP, &message).await;
+    let stripped = octets(&message, report.edits).await;
+    let parts: Vec<_> = stripped.split("\r\n--b").collect();
+    assert_eq!((parts.len(), parts[1], parts[3], parts[5]), (6, "\r\n\r\ntext", &*format!("\r\n{kept}"), "--\r\nrest\r\n"));
+    assert!(parts[2] == parts[4] && parts[2].contains("was removed"), "{stripped}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_the_attachment_becomes_the_note() {
+    let headers =
+        "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream; name=a.exe\r\nContent-Transfer-Encoding: base64\r\n";
+    let message = message(headers, &format!("{}\r\n", STANDARD.encode(PROGRAM)));
+    let report = report(STRIP, &message).await;
+    assert!(report.hold_original.is_some());
+    let stripped = octets(&message, report.edits).await;
+    assert!(!stripped.contains("octet-stream;") && !stripped.contains(&STANDARD.encode(PROGRAM)), "{stripped}");
+    let readings = crate::message::readings::of(stripped, &crate::message::budget::Budget::new(1 << 20)).unwrap();
+    assert_eq!((readings.anomalies(), &*readings.all()[0].content_type, readings.all().len()), (&[][..], "text/plain", 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_cut_out_without_a_doubt_is_held_whole() {
+    let program = format!(
+        "Content-Type: application/octet-stream; name=a.exe\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+        STANDARD.encode(PROGRAM)
+    );
+    let mixed = format!("From: a@example.org\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n{program}\r\n--c--");
+    let held = "it is in a message within, or signed";
+    let cases = [
+        ("mixed", format!("--b\r\nContent-Type: message/rfc822\r\n\r\n{mixed}\r\n--b--\r\n"), held),
+        ("digest", format!("--b\r\n\r\n{mixed}\r\n--b--\r\n"), held),
+        (
+            "signed; protocol=x; micalg=y",
+            format!("--b\r\n{mixed}\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\nx\r\n--b--\r\n"),
+            held,
+        ),
+        // The same twice: once where it can be cut out, once where it cannot.
+        ("mixed", format!("--b\r\n{program}\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{mixed}\r\n--b--\r\n"), held),
+        ("mixed", format!("--b\r\n{program}\r\n"), "programs could cut the message differently"),
+        ("mixed", format!("--b\r\n{program}=junk\r\n--b--\r\n"), "programs could cut the message differently"),
+    ];
+    for (kind, body, why) in cases {
+        let message = message(&format!("Content-Type: multipart/{kind}; boundary=b\r\n"), &body);
+        let report = report(STRIP, &message).await;
+        assert!(said(&report).ends_with(&format!("a.exe: executable; not taken out, {why}")), "{}: {body}", said(&report));
+        assert!(report.edits.is_empty() && report.hold_original.is_none() && found(&report, "attachments.stripped").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_stricter_than_stripping_stands() {
+    let both = mail("application/zip", "a.zip", &zip(&[("b.exe", PROGRAM), ("c.js", b"x")]));
+    let report = report(&format!("{STRIP}\nrefuse_extensions = [\"js\"]"), &both).await;
+    assert_eq!(said(&report), "550 5.7.1 attachment not accepted here: a.zip/c.js (.js)");
+    assert!(report.edits.is_empty() && report.hold_original.is_none());
 }
