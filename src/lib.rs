@@ -26,14 +26,20 @@
 //! | [`upstream`] | routes, pool, health, identity, transaction |
 //! | [`journal`] | the one record of what happened to a message |
 //! | [`quarantine`] | messages held for a person, and what became of them |
+//! | [`audit`] | who did what, in a chain that shows any change to it |
+//! | [`accounts`] | who may sign in to the console, how, and what for |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
+//! | [`console`] | where people review what is held: sign-in, pages, API |
 //! | [`config`] | composes every module's own settings; errors with line and column |
 //! | [`cli`] | a file per command |
 //! | [`manual`] | the book |
 
+pub mod accounts;
+pub mod audit;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod dns;
 pub mod gate;
 pub mod journal;

@@ -27,7 +27,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("upstream", &["message", "smtp", "telemetry", "value"]),
     ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
     ("quarantine", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
+    ("audit", &["storage", "value"]),
+    ("accounts", &["audit", "storage", "value"]),
     ("gate", BELOW),
+    ("console", BELOW),
     ("config", BELOW),
     ("cli", BELOW),
     ("manual", BELOW),
@@ -77,7 +80,11 @@ const ONLY: &[Only] = &[
     Only { word: "tokio_rustls", within: &["gate/tls", "upstream/", "cli/try_it/client.rs"], otherwise: "as with rustls" },
     Only { word: "rcgen", within: &["cli/"], otherwise: "the service makes no certificates" },
     Only { word: "clap", within: &["cli/"], otherwise: "the command line is one layer" },
-    Only { word: "axum", within: &["telemetry/"], otherwise: "HTTP is served in one place" },
+    Only { word: "axum", within: &["telemetry/", "console/"], otherwise: "HTTP is served in two places, on their own threads" },
+    Only { word: "askama", within: &["console/"], otherwise: "pages are made in one place, where everything is escaped" },
+    Only { word: "argon2", within: &["accounts/"], otherwise: "passwords are hashed in one place, few at a time" },
+    Only { word: "totp_rs", within: &["accounts/"], otherwise: "a code would be taken twice" },
+    Only { word: "webauthn_rs", within: &["accounts/"], otherwise: "passkeys are checked in one place" },
 ];
 
 /// What a layer must not know, whatever for.

@@ -4,6 +4,7 @@ use super::{
     service::{WatchedFiles, feed_watchdog, notify, notify_reloading},
 };
 use crate::config::Config;
+use crate::console;
 use crate::gate::Gate;
 use crate::telemetry::{
     Metrics, http,
@@ -61,6 +62,7 @@ pub(super) struct Service {
     /// Taken when it drains.
     gate: Arc<Mutex<Option<Gate>>>,
     http: Option<http::Server>,
+    console: Option<console::Server>,
     metrics: Arc<Metrics>,
     drain: Duration,
     /// What the gate was made of, to be read again when certificates change.
@@ -68,15 +70,17 @@ pub(super) struct Service {
     certificates: Vec<PathBuf>,
     /// As it is configured: a port that is 0 there is another in truth.
     monitoring: http::Settings,
+    reviewing: console::Settings,
     log: log::Settings,
 }
 
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
-        let Config { gate: setup, metrics: monitoring, log, source } = config;
+        let Config { gate: setup, metrics: monitoring, console: reviewing, log, source } = config;
         let drain = setup.settings.timeouts.drain;
-        let certificates = setup.settings.tls.files();
+        let certificates = certificates(&setup.settings, &reviewing);
+        let hostname = Arc::clone(&setup.settings.hostname);
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
         let http = match monitoring.address {
             Some(address) => {
@@ -84,7 +88,20 @@ impl Service {
             }
             None => None,
         };
-        let service = Self { gate, http, metrics: Arc::clone(metrics), drain, source, certificates, monitoring, log };
+        let console = match reviewing.address {
+            Some(address) => {
+                let kept = gate
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .as_ref()
+                    .map(|gate| (gate.store().clone(), gate.quarantine().clone()));
+                let (store, quarantine) = kept.ok_or("the gate is gone")?;
+                let parts = console::Parts { settings: reviewing.clone(), hostname, store, quarantine, metrics: Arc::clone(metrics) };
+                Some(console::Server::start(address, parts)?)
+            }
+            None => None,
+        };
+        let service = Self { gate, http, console, metrics: Arc::clone(metrics), drain, source, certificates, monitoring, reviewing, log };
         service.reloaded(true);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
@@ -93,6 +110,9 @@ impl Service {
         });
         if let Some(http) = &service.http {
             tracing::info!(address = %http.address(), "metrics");
+        }
+        if let Some(console) = &service.console {
+            tracing::info!(address = %console.address(), "console");
         }
         Ok(service)
     }
@@ -109,6 +129,11 @@ impl Service {
     /// Where the metrics are.
     pub(super) fn monitoring(&self) -> Option<std::net::SocketAddr> {
         self.http.as_ref().map(http::Server::address)
+    }
+
+    /// Where the console is.
+    pub(super) fn console(&self) -> Option<std::net::SocketAddr> {
+        self.console.as_ref().map(console::Server::address)
     }
 
     /// Whether mail can be taken.
@@ -174,10 +199,17 @@ impl Service {
     /// Puts `config` in the place of the one there, or says why not; whether it did.
     fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
-            let certificates = config.gate.settings.tls.files();
+            let certificates = certificates(&config.gate.settings, &config.console);
             let drain = config.gate.settings.timeouts.drain;
             if config.metrics != self.monitoring || config.log != self.log {
                 tracing::warn!("`[metrics]` and `[log]` change with a restart only");
+            }
+            if let Some(console) = &self.console {
+                let still = console::Settings { certificate: self.reviewing.certificate.clone(), ..config.console.clone() };
+                if still != self.reviewing {
+                    tracing::warn!("of `[console]` only the certificate changes without a restart");
+                }
+                console.reload(&config.console, &self.metrics).map_err(|e| e.to_string())?;
             }
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
@@ -204,6 +236,13 @@ impl Service {
             self.metrics.reload_time.set(now.as_secs_f64());
         }
     }
+}
+
+/// The files that are watched.
+fn certificates(gate: &crate::gate::settings::Settings, console: &console::Settings) -> Vec<PathBuf> {
+    let mut files = gate.tls.files();
+    files.extend(console.certificate.iter().flat_map(|files| [files.certificate.clone(), files.private_key.clone()]));
+    files
 }
 
 fn pages(gate: &Arc<Mutex<Option<Gate>>>, metrics: &Arc<Metrics>) -> http::Pages {

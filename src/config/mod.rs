@@ -11,7 +11,7 @@ pub use report::Report;
 use crate::chain::{self, Chain, Vocabulary};
 use crate::value::settings::{Problem, Problems, Section};
 
-use crate::{dns, gate, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
+use crate::{console, dns, gate, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -24,6 +24,7 @@ use toml::de::DeTable;
 pub struct Config {
     pub gate: gate::Setup,
     pub metrics: telemetry::http::Settings,
+    pub console: console::Settings,
     pub log: telemetry::log::Settings,
     /// The text it was read from.
     pub source: String,
@@ -31,9 +32,6 @@ pub struct Config {
 
 /// More is no configuration; somebody has named the wrong file.
 const LARGEST: u64 = 4 << 20;
-
-/// Tables of the contract that other versions have. Accepting them would promise what nobody does.
-const LATER: [(&str, &str); 1] = [("console", "the quarantine is reviewed with `octroi quarantine`")];
 
 impl Config {
     /// Reads the file at `path`.
@@ -85,15 +83,9 @@ impl Config {
         let quarantine = quarantine::Settings::read(&mut root.section("quarantine"));
         let gate = gate::Setup { settings, chain, upstreams, routes, quarantine };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
+        let console = console::Settings::read(&mut root.section("console"), &gate.settings);
         let log = telemetry::log::Settings::read(&mut root.section("log"));
-        for (key, instead) in LATER {
-            if let Some(span) = root.find_unknown(key) {
-                // Known from here on: it is told what it is once.
-                let _ = root.has(key);
-                root.complain_at(span, format!("`{key}` is not in this version of octroi: {instead}"));
-            }
-        }
-        Self { gate, metrics, log, source: String::new() }
+        Self { gate, metrics, console, log, source: String::new() }
     }
 }
 

@@ -195,7 +195,7 @@ impl Tls {
 impl CertificateFiles {
     /// Also opens them: a certificate that cannot be read, or that its key does not fit, is a
     /// mistake with a place like any other. Each is looked at even where the other is missing.
-    fn read(section: &mut Section<'_>) -> Option<Self> {
+    pub(crate) fn read(section: &mut Section<'_>) -> Option<Self> {
         let certificate = section.require_placed::<PathBuf>("certificate");
         let private_key = section.require_placed::<PathBuf>("private_key");
         let mut whole = true;
@@ -308,7 +308,7 @@ fn at_least_one<T: Setting + PartialEq + From<u8>>(section: &mut Section<'_>, ke
 }
 
 /// A duration that is not zero.
-fn positive(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
+pub(crate) fn positive(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
     let Some(Placed { value, span }) = section.take_placed::<Duration>(key) else { return default };
     if value.is_zero() {
         section.complain_at(span, format!("`{}`: nothing is done in no time", section.path(key)));

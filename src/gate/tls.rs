@@ -1,6 +1,11 @@
 //! TLS towards clients: certificates by name, client certificates, reloading.
 //!
 //! TLS 1.2 and 1.3 only, which is all rustls has (RFC 8996).
+
+mod https;
+
+pub use https::{Https, HttpsStream};
+
 use super::settings::{CertificateFiles, ClientCertificate, Settings, TlsMode};
 use crate::message::TlsFacts;
 use crate::telemetry::{HandshakeResult, ListenerMetrics, Metrics};

@@ -1,28 +1,8 @@
 //! What is known of an entry, as reviewers see it.
-use super::{QuarantineError, time};
+use super::QuarantineError;
 use crate::storage::{Row, StorageError};
+use crate::value::{time, words};
 use std::time::SystemTime;
-
-/// A closed set of words that stand in rows.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$doc])* $variant),+ }
-        impl $name {
-            /// As it stands in rows, on the command line and in what that prints.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-            /// The other way round.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
 
 words! {
     /// What became of an entry.

@@ -29,11 +29,9 @@ pub use settings::{Retention, Settings};
 use crate::smtp::Refusal;
 use crate::storage::{Blobs, Database, StorageError, Store};
 use crate::telemetry::{Metrics, QuarantineFailure};
+use crate::value::millis;
 use arc_swap::ArcSwap;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 /// Why something could not be done with the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,13 +106,4 @@ impl Quarantine {
     pub fn reconfigure(&self, settings: Settings) {
         self.0.settings.store(Arc::new(settings));
     }
-}
-
-/// Milliseconds since 1970, as rows have them.
-fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn time(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

@@ -5,6 +5,7 @@ use crate::smtp::{self, Address, Custody as _, Mail, ReversePath};
 use crate::storage::{Access, Statement};
 use crate::value::Id;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 struct Place {
     directory: tempfile::TempDir,

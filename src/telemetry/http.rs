@@ -3,23 +3,14 @@
 //!
 //! It is meant for loopback or a management network, and still cannot be held open: connections are
 //! few, each has a deadline for its request and a bound on its life.
-use super::Metrics;
+use super::{
+    Metrics,
+    guard::{Bounds, Guarded},
+};
 use crate::value::settings::Section;
 use axum::{Router, extract::State, http::StatusCode, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{Instant, Sleep, sleep, sleep_until},
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot};
 
 /// `[metrics]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,11 +44,7 @@ pub struct Server {
 }
 
 /// Prometheus opens one, a person a few.
-const CONNECTIONS: usize = 16;
-/// For a request to be complete, counted from accept or from the last octet of the answer before.
-const REQUEST: Duration = Duration::from_secs(10);
-/// A connection that lives longer is closed between two requests or in the middle of one.
-const LIFE: Duration = Duration::from_secs(300);
+const BOUNDS: Bounds = Bounds { connections: 16, request: Duration::from_secs(10), life: Duration::from_secs(300) };
 
 impl Server {
     /// Listens on `address` and starts the thread.
@@ -73,7 +60,7 @@ impl Server {
         std::thread::Builder::new().name("http".into()).spawn(move || {
             runtime.block_on(async move {
                 let served = async {
-                    let listener = Guarded::new(TcpListener::from_std(listener)?);
+                    let listener = Guarded::new(TcpListener::from_std(listener)?, BOUNDS, |stream| stream);
                     axum::serve(listener, router(pages)).await
                 };
                 tokio::select! {
@@ -119,90 +106,6 @@ impl fmt::Debug for Pages {
     }
 }
 
-/// A listener that has so many connections and no more.
-struct Guarded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-impl Guarded {
-    fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) }
-    }
-}
-
-impl axum::serve::Listener for Guarded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        loop {
-            // Closed by nobody, so that this never fails.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { std::future::pending().await };
-            match self.listener.accept().await {
-                Ok((stream, peer)) => return (Connection::new(stream, place), peer),
-                // Out of descriptors, most likely; at once again would only burn the processor.
-                Err(_) => sleep(Duration::from_millis(500)).await,
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection with a deadline.
-struct Connection {
-    stream: TcpStream,
-    deadline: Pin<Box<Sleep>>,
-    end: Instant,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
-        let now = Instant::now();
-        Self { stream, deadline: Box::pin(sleep_until(now + REQUEST)), end: now + LIFE, _place: place }
-    }
-
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
-    }
-
-    /// An answer is going out, so a request was complete.
-    fn restart(&mut self) {
-        let deadline = (Instant::now() + REQUEST).min(self.end);
-        self.deadline.as_mut().reset(deadline);
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(late) = self.poll_deadline(cx) {
-            return Poll::Ready(Err(late));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(late) = self.poll_deadline(cx) {
-            return Poll::Ready(Err(late));
-        }
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, octets));
-        self.restart();
-        Poll::Ready(written)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,23 +144,5 @@ mod tests {
         draining.store(true, Ordering::Relaxed);
         let answer = get(server.address(), "/readyz");
         assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("draining\n"), "{answer}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_says_nothing_is_let_go() {
-        use axum::serve::Listener;
-        use tokio::io::AsyncReadExt;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut guarded = Guarded::new(listener);
-        let _client = TcpStream::connect(address).await.unwrap();
-        let (mut connection, _) = guarded.accept().await;
-        assert_eq!(guarded.places.available_permits(), CONNECTIONS - 1);
-        let begun = Instant::now();
-        let error = connection.read(&mut [0; 16]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= REQUEST);
-        drop(connection);
-        assert_eq!(guarded.places.available_permits(), CONNECTIONS);
     }
 }

@@ -1,5 +1,6 @@
 //! What octroi tells of itself: metrics, and the log.
 
+pub mod guard;
 pub mod http;
 pub mod log;
 mod metrics;

@@ -8,9 +8,11 @@ mod secret;
 pub mod settings;
 mod size;
 mod time;
+mod words;
 
 pub use duration::parse_duration;
 pub use id::Id;
 pub use secret::Secret;
 pub use size::ByteSize;
-pub use time::{rfc3339, rfc5322};
+pub use time::{millis, rfc3339, rfc5322, time};
+pub(crate) use words::words;

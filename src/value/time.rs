@@ -1,5 +1,17 @@
 use jiff::Timestamp;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970, as rows have them.
+#[must_use]
+pub fn millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The other way round.
+#[must_use]
+pub fn time(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
 
 /// `2026-11-25T02:22:22.123456Z`, for the log.
 #[must_use]
@@ -19,7 +31,6 @@ pub fn rfc5322(at: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_written_as_the_standards_say() {

@@ -222,6 +222,9 @@ impl Trial {
         if let Some(monitoring) = self.service.monitoring() {
             step(out, "metrics", format_args!("http://{monitoring}/metrics"));
         }
+        if let Some(console) = self.service.console() {
+            step(out, "console", format_args!("https://localhost:{}/", console.port()));
+        }
         out.heading("See what is held, and let it go");
         out.line(format_args!("  octroi quarantine list --config {}/octroi.toml", self.folder.display()));
         out.heading("Send one yourself");

@@ -7,7 +7,7 @@
 
 mod writer;
 
-use super::{Row, Statement, StorageError, Value};
+use super::{Row, Statement, StorageError, Value, function};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::ValueRef};
 use std::{
     fs::{self, File},
@@ -37,7 +37,7 @@ pub struct Schema(&'static [&'static str]);
 
 impl Schema {
     /// `octroi.db`: what must never be lost.
-    pub const STATE: Self = Self(&[include_str!("schema_1.sql")]);
+    pub const STATE: Self = Self(&[include_str!("schema_1.sql"), include_str!("schema_2.sql")]);
 }
 
 /// Whether the database may be made.
@@ -87,6 +87,7 @@ impl Database {
         let mut connection = connect(path).map_err(|error| named(error.into()))?;
         prepare(&connection).map_err(|error| named(error.into()))?;
         migrate(&mut connection, schema, path).map_err(named)?;
+        function::register(&connection).map_err(named)?;
         let identity = Identity::of(path)?;
         let (jobs, waiting) = mpsc::channel(WAITING);
         let writer = Writer { connection, path: path.to_owned(), identity };
@@ -115,6 +116,24 @@ impl Database {
         let inner = Arc::clone(&self.0);
         let read = spawn_blocking(move || inner.read(&statement)).await;
         read.map_err(|error| StorageError::Failed(error.to_string().into()))?
+    }
+}
+
+/// The file in the hands of somebody who does not go through us.
+#[cfg(test)]
+pub(crate) struct Tampering(Connection);
+
+#[cfg(test)]
+impl Tampering {
+    pub(crate) fn batch(&self, sql: &str) -> Result<(), StorageError> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+}
+
+#[cfg(test)]
+impl Database {
+    pub(crate) fn tampering(path: &Path) -> Tampering {
+        Tampering(Connection::open(path).unwrap())
     }
 }
 

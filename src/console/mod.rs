@@ -1,0 +1,128 @@
+//! The console: where people review what is held, over HTTPS, in a browser or by programs.
+//!
+//! A request goes through [`security::around`](security), which finds out who asks and shows what
+//! went wrong, to a handler. How a page is added:
+//!
+//! 1. a template in `templates/` that extends `base.html`, with a field `frame: Frame`;
+//! 2. a module in `pages/` with `pub(super) fn routes() -> Router<Console>`, merged in
+//!    [`pages::routes`]; a handler takes [`Viewer`] (who is not signed in does not come that far) and
+//!    [`Frame`], calls [`Viewer::need`] with the [`Permission`](crate::accounts::Permission) first, and
+//!    returns `Result<Response, Error>` from [`page`];
+//! 3. what changes something is a POST that takes [`Posted`] (which checks the form's token;
+//!    the form has `<input type="hidden" name="csrf" value="{{ frame.csrf() }}">`), writes what
+//!    [`Viewer::did`] into the audit in the same batch where it can, and answers with
+//!    [`Flash::at`];
+//! 4. its texts go into `text/en.toml` and `text/fr.toml`, its place into `layout::PLACES`, styles that
+//!    no other page has into a file of its own in `assets/`, listed in `assets.rs`;
+//! 5. a row in `tests/promises/console/pages.rs`, where each page is tried with each role, and
+//!    photographed.
+//!
+//! A page that shows a frame puts [`Frames`] into its response's extensions; what is shown in a frame
+//! sets a `Content-Security-Policy` of its own.
+
+mod api;
+pub mod assets;
+mod error;
+mod flash;
+mod form;
+mod layout;
+mod pages;
+mod security;
+mod server;
+mod settings;
+mod text;
+mod viewer;
+mod visitor;
+
+pub use error::Error;
+pub use flash::{Flash, see, set_cookie};
+pub use form::{Fields, Posted};
+pub use layout::{Frame, moment, page};
+pub use security::{Frames, escape};
+pub use server::{ConsoleError, Server};
+pub use settings::Settings;
+pub use text::Language;
+pub use viewer::{HalfWay, Viewer};
+pub use visitor::{Peer, Visitor};
+
+use crate::accounts::Accounts;
+use crate::audit::Audit;
+use crate::quarantine::Quarantine;
+use crate::storage::Store;
+use crate::telemetry::Metrics;
+use axum::{Router, middleware, routing::get};
+use std::sync::Arc;
+
+/// What the console is made from.
+pub struct Parts {
+    pub settings: Settings,
+    /// The gate's name.
+    pub hostname: Arc<str>,
+    pub store: Store,
+    pub quarantine: Quarantine,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What all handlers have: a handle, whose clones share.
+#[derive(Clone)]
+pub struct Console(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    accounts: Accounts,
+    audit: Audit,
+}
+
+impl Console {
+    fn new(parts: Parts) -> Self {
+        let database = &parts.store.database;
+        let accounts = Accounts::new(database.clone(), parts.settings.lifetimes);
+        let audit = Audit::new(database.clone());
+        Self(Arc::new(Inner { parts, accounts, audit }))
+    }
+
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    #[must_use]
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.0.parts.quarantine
+    }
+
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.parts.metrics
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.parts.settings
+    }
+
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        &self.0.parts.hostname
+    }
+}
+
+fn router(console: Console) -> Router {
+    Router::new()
+        .merge(pages::routes())
+        .nest("/api/v1", api::routes())
+        .route("/assets/{hash}/{name}", get(assets::serve))
+        .fallback(async || Error::NotFound)
+        .layer(middleware::from_fn_with_state(console.clone(), security::around))
+        .with_state(console)
+}

@@ -1,0 +1,93 @@
+//! The console's own thread: whoever reviews takes nothing from a worker, and a worker that is busy
+//! keeps nobody from reviewing.
+use super::{Console, Parts, router, visitor::Peer};
+use crate::gate::tls::{Https, HttpsStream, TlsError};
+use crate::telemetry::{
+    Metrics,
+    guard::{Bounds, Guarded},
+};
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// A browser opens six, and keeps them.
+const BOUNDS: Bounds = Bounds { connections: 256, request: Duration::from_secs(30), life: Duration::from_secs(3600) };
+
+/// Why there is no console; the administrator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    #[error("console: {0}")]
+    Tls(#[from] TlsError),
+    #[error("console: there is no certificate for it")]
+    NoCertificate,
+    #[error("console: {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+}
+
+/// The running console; dropping it stops it.
+pub struct Server {
+    address: SocketAddr,
+    https: Https,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    /// Listens on `address` and starts the thread.
+    ///
+    /// # Errors
+    /// The address or the certificate is not to be had, or no thread is.
+    pub fn start(address: SocketAddr, parts: Parts) -> Result<Self, ConsoleError> {
+        let failed = |error| ConsoleError::Listen { address, error };
+        let certificate = parts.settings.certificate.as_ref().ok_or(ConsoleError::NoCertificate)?;
+        let https = Https::load(certificate, &parts.metrics)?;
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let wrap = https.clone();
+        let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
+            runtime.block_on(async move {
+                let console = Console::new(parts);
+                let ended = CancellationToken::new();
+                tokio::spawn(console.audit().clone().tend(ended.clone()));
+                let _ended = ended.drop_guard();
+                let served = async {
+                    let listener = Guarded::new(TcpListener::from_std(listener)?, BOUNDS, move |stream| wrap.accept(stream));
+                    axum::serve(listener, router(console).into_make_service_with_connect_info::<Peer>()).await
+                };
+                tokio::select! {
+                    result = served => if let Err(e) = result { tracing::error!("console: {e}") },
+                    _ = stopped => {}
+                }
+            });
+        });
+        thread.map_err(failed)?;
+        Ok(Self { address, https, _stop: stop })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Another certificate from now on.
+    ///
+    /// # Errors
+    /// It cannot be used; the old one stays.
+    pub fn reload(&self, settings: &super::Settings, metrics: &Metrics) -> Result<(), ConsoleError> {
+        let files = settings.certificate.as_ref().ok_or(ConsoleError::NoCertificate)?;
+        Ok(self.https.exchange(files, metrics)?)
+    }
+}
+
+impl<W> Connected<IncomingStream<'_, Guarded<W>>> for Peer
+where
+    W: Fn(tokio::net::TcpStream) -> HttpsStream + Send + 'static,
+{
+    fn connect_info(stream: IncomingStream<'_, Guarded<W>>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}

@@ -1,0 +1,123 @@
+//! TLS for the console: one certificate, no client certificates, HTTP/1.1.
+use super::{Certificate, TlsError, provider};
+use crate::gate::settings::CertificateFiles;
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
+
+/// What handshakes of HTTPS need; the certificate can be exchanged. A handle; clones share.
+#[derive(Clone)]
+pub struct Https {
+    certificate: Arc<Exchangeable>,
+    acceptor: TlsAcceptor,
+}
+
+#[derive(Debug)]
+struct Exchangeable(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Exchangeable {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Https {
+    /// Reads the certificate, and gives its expiry to `metrics`.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn load(files: &CertificateFiles, metrics: &Metrics) -> Result<Self, TlsError> {
+        let certificate = Arc::new(Exchangeable(ArcSwap::new(read(files, metrics)?)));
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Exchangeable>::clone(&certificate);
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { certificate, acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// Another certificate from now on.
+    ///
+    /// # Errors
+    /// It cannot be used; the old one stays.
+    pub fn exchange(&self, files: &CertificateFiles, metrics: &Metrics) -> Result<(), TlsError> {
+        self.certificate.0.store(read(files, metrics)?);
+        Ok(())
+    }
+
+    /// The stream under TLS; its handshake is done with the first read or write.
+    #[must_use]
+    pub fn accept(&self, stream: TcpStream) -> HttpsStream {
+        HttpsStream(State::Handshake(Box::new(self.acceptor.accept(stream))))
+    }
+}
+
+fn read(files: &CertificateFiles, metrics: &Metrics) -> Result<Arc<CertifiedKey>, TlsError> {
+    let certificate = Certificate::load(files)?;
+    metrics.certificate_expires(&certificate.files.certificate.to_string_lossy(), certificate.not_after);
+    Ok(certificate.key)
+}
+
+/// A connection whose handshake may be under way: who accepts connections waits for none of them.
+pub struct HttpsStream(State);
+
+enum State {
+    Handshake(Box<Accept<TcpStream>>),
+    Open(Box<TlsStream<TcpStream>>),
+    Failed,
+}
+
+impl HttpsStream {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<TcpStream>>> {
+        if let State::Handshake(accept) = &mut self.0 {
+            match ready!(Pin::new(accept).poll(cx)) {
+                Ok(stream) => self.0 = State::Open(Box::new(stream)),
+                Err(error) => {
+                    // It must not be polled again.
+                    self.0 = State::Failed;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        match &mut self.0 {
+            State::Open(stream) => Poll::Ready(Ok(stream)),
+            State::Handshake(_) | State::Failed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncRead for HttpsStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(ready!(self.poll_open(cx))?).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for HttpsStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(ready!(self.poll_open(cx))?).poll_write(cx, octets)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(ready!(self.poll_open(cx))?).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            State::Open(stream) => Pin::new(stream).poll_shutdown(cx),
+            // Nothing was said that would have to be ended.
+            State::Handshake(_) | State::Failed => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A listener for HTTP that cannot be held open: connections are few, each has a deadline for its
+//! request and a bound on its life.
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep, sleep_until},
+};
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Open at once.
+    pub connections: usize,
+    /// For a request to be complete, counted from accept or from the last octet of the answer before;
+    /// a handshake of TLS is part of the first.
+    pub request: Duration,
+    /// A connection that lives longer is closed between two requests or in the middle of one.
+    pub life: Duration,
+}
+
+/// A listener that has so many connections and no more. `wrap` puts TLS around them, or nothing.
+pub struct Guarded<W> {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    bounds: Bounds,
+    wrap: W,
+}
+
+impl<W> Guarded<W> {
+    pub fn new(listener: TcpListener, bounds: Bounds, wrap: W) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(bounds.connections)), bounds, wrap }
+    }
+}
+
+impl<S, W> axum::serve::Listener for Guarded<W>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    W: Fn(TcpStream) -> S + Send + 'static,
+{
+    type Io = Connection<S>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection<S>, SocketAddr) {
+        loop {
+            // Closed by nobody, so that this never fails.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { std::future::pending().await };
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return (Connection::new((self.wrap)(stream), self.bounds, place), peer),
+                // Out of descriptors, most likely; at once again would only burn the processor.
+                Err(_) => sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection with a deadline.
+pub struct Connection<S> {
+    stream: S,
+    deadline: Pin<Box<Sleep>>,
+    request: Duration,
+    end: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S> Connection<S> {
+    fn new(stream: S, Bounds { request, life, .. }: Bounds, place: OwnedSemaphorePermit) -> Self {
+        let now = Instant::now();
+        Self { stream, deadline: Box::pin(sleep_until(now + request)), request, end: now + life, _place: place }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// An answer is going out, so a request was complete.
+    fn restart(&mut self) {
+        let deadline = (Instant::now() + self.request).min(self.end);
+        self.deadline.as_mut().reset(deadline);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(late) = self.poll_deadline(cx) {
+            return Poll::Ready(Err(late));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(late) = self.poll_deadline(cx) {
+            return Poll::Ready(Err(late));
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, octets));
+        self.restart();
+        Poll::Ready(written)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { connections: 16, request: Duration::from_secs(10), life: Duration::from_secs(300) };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_let_go() {
+        use axum::serve::Listener;
+        use tokio::io::AsyncReadExt;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut guarded = Guarded::new(listener, BOUNDS, |stream| stream);
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = guarded.accept().await;
+        assert_eq!(guarded.places.available_permits(), BOUNDS.connections - 1);
+        let begun = Instant::now();
+        let error = connection.read(&mut [0; 16]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= BOUNDS.request);
+        drop(connection);
+        assert_eq!(guarded.places.available_permits(), BOUNDS.connections);
+    }
+}
