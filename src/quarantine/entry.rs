@@ -1,7 +1,7 @@
 //! What is known of an entry, as reviewers see it.
-use super::QuarantineError;
+use super::{QuarantineError, time};
 use crate::storage::{Row, StorageError};
-use crate::value::{time, words};
+use crate::value::words;
 use std::time::SystemTime;
 
 words! {

@@ -29,7 +29,7 @@ pub use settings::{Retention, Settings};
 use crate::smtp::Refusal;
 use crate::storage::{Blobs, Database, StorageError, Store};
 use crate::telemetry::{Metrics, QuarantineFailure};
-use crate::value::millis;
+use crate::value::{millis, time};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 
