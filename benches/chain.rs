@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use octroi::{
-    chain::{Chain, Configured, Inspection, Inspections, Question, Stage, StageError, Wants},
+    chain::{Chain, Configured, Expression, Facts, Inspection, Inspections, Question, Stage, StageError, Vocabulary, Wants},
     message::{Client, Content, Envelope, HeaderBlock, HeaderEnd, Message, Spool, budget::Budget, readings, spool::Settings},
     smtp::{Address, Mail, Recipient, ReversePath},
     value::Id,
@@ -42,6 +42,18 @@ fn client() -> Arc<Client> {
 }
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// A condition over a header field, as a rule asks it of every message.
+#[divan::bench(args = ["header['Subject'] == 'x'", "header['Subject'].matches('(?i)urgent|invoice [0-9]+')"])]
+fn condition(bencher: Bencher<'_, '_>, text: &str) {
+    let vocabulary = Vocabulary::of_message([], []);
+    let (client, mail) = (client(), Mail::new(ReversePath(None)));
+    let header = HeaderBlock::new("From: a@example.net\r\nSubject: Your invoice 4711\r\n".into());
+    let (vocabulary, client, mail, header) = (&vocabulary, &*client, &mail, Some(&header));
+    let facts = Facts { vocabulary, client, mail, recipients: &[], size: 4096, header, findings: &[] };
+    let condition = Expression::compile(text, vocabulary).unwrap();
+    bencher.bench_local(|| condition.holds(&facts).unwrap());
 }
 
 /// From MAIL to the end of a message of one piece; the session stands already.

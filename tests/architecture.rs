@@ -65,6 +65,7 @@ const ONLY: &[Only] = &[
     Only { word: "cfb", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "flate2", within: &["unpack/"], otherwise: "as with archives" },
     Only { word: "hickory_resolver", within: &["dns/"], otherwise: "a second resolver has a second cache, and other time-outs" },
+    Only { word: "regex", within: &["chain/expression/"], otherwise: "a pattern is compiled without anybody asking whose it is" },
     Only { word: "cel", within: &["chain/expression/"], otherwise: "conditions are checked and evaluated in one place" },
     Only {
         word: "rusqlite",

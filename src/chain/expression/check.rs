@@ -1,6 +1,6 @@
 //! Types and names of a condition, checked before the first message comes: CEL itself would only
 //! say at run time that a name does not exist.
-use super::{ENV, IN_NETWORK, Mistake, vocabulary};
+use super::{IN_NETWORK, MATCHES, Mistake, vocabulary};
 use crate::{
     chain::{Type, Vocabulary},
     value::settings::nearest,
@@ -9,13 +9,15 @@ use cel::{
     Context, Program, Value,
     common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators},
 };
-use std::{fmt, ops::Range, sync::Arc};
+use regex::Regex;
+use std::{collections::HashMap, fmt, ops::Range};
 
 /// What a condition turned out to speak of.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub names: Vec<Box<str>>,
     pub fields: Vec<Box<str>>,
+    pub patterns: HashMap<String, Regex>,
 }
 
 /// The type of an expression, as far as it can be told.
@@ -32,7 +34,7 @@ enum Kind {
 }
 
 /// Functions of one text that are called as `text.f(other)`.
-const OF_TEXTS: &[&str] = &["contains", "startsWith", "endsWith", "matches"];
+const OF_TEXTS: &[&str] = &["contains", "startsWith", "endsWith", MATCHES];
 /// Functions from a text to a text, `text.f()`.
 const TO_TEXT: &[&str] = &["lowerAscii", "upperAscii", "trim"];
 const CONVERSIONS: &[(&str, Kind)] = &[("string", Kind::Text), ("int", Kind::Number), ("double", Kind::Real)];
@@ -171,17 +173,21 @@ impl<'a> Checker<'a> {
 
     /// What is wrong with a pattern or a network now would be wrong with every message.
     fn literal_arguments(&mut self, function: &str, operands: &[&'a IdedExpr]) {
-        let Some(argument) = operands.get(1).filter(|argument| matches!(argument.expr, Expr::Literal(_))) else { return };
+        let Some(argument) = operands.get(1) else { return };
+        let text = literal_text(argument);
         if function == IN_NETWORK {
-            if literal_text(argument).is_some_and(|network| network.parse::<ipnet::IpNet>().is_err()) {
+            if text.is_some_and(|network| network.parse::<ipnet::IpNet>().is_err()) {
                 self.complain(argument, "this is no network: write \"192.0.2.0/24\" or \"2001:db8::/32\"".to_owned());
             }
-        } else if function == "matches" {
-            let empty = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(String::new().into())) };
-            let call = CallExpr { func_name: function.to_owned(), target: Some(Box::new(empty)), args: vec![(*argument).clone()] };
-            let tried = Value::resolve(&IdedExpr { id: 0, expr: Expr::Call(call) }, &Context::with_env(Arc::clone(&ENV)));
-            if let Err(error) = tried {
-                self.complain(argument, format!("this is no regular expression: {error}"));
+        } else if function == MATCHES {
+            // What a sender writes is no pattern: it would be compiled with every message, and as large
+            // as the sender likes.
+            let Some(text) = text else {
+                return self.complain(argument, "write the regular expression itself, in quotes".to_owned());
+            };
+            match Regex::new(&text) {
+                Ok(pattern) => drop(self.checked.patterns.insert(text, pattern)),
+                Err(error) => self.complain(argument, format!("this is no regular expression: {error}")),
             }
         }
     }

@@ -10,8 +10,10 @@ mod vocabulary;
 
 pub use vocabulary::{Facts, Vocabulary};
 
-use cel::{Context, Env, Program, Value};
+use cel::{Context, Env, ExecutionError, Program, Value, extractors::This};
+use regex::Regex;
 use std::{
+    collections::HashMap,
     net::IpAddr,
     ops::Range,
     sync::{Arc, LazyLock},
@@ -26,6 +28,8 @@ pub struct Expression {
     names: Vec<Box<str>>,
     /// The header fields it looks at, as written.
     fields: Vec<Box<str>>,
+    /// What `matches` looks for, compiled, by its text.
+    patterns: Arc<HashMap<String, Regex>>,
 }
 
 /// What is wrong with a condition, and where in it (octets).
@@ -44,6 +48,8 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 
 /// The function that CEL does not have: whether an address is in a network.
 const IN_NETWORK: &str = "inNetwork";
+/// CEL's own would compile its pattern each time.
+const MATCHES: &str = "matches";
 
 impl Expression {
     /// # Errors
@@ -52,7 +58,8 @@ impl Expression {
     pub fn compile(text: &str, vocabulary: &Vocabulary) -> Result<Self, Vec<Mistake>> {
         let program = ENV.compile(text).map_err(|errors| syntax(text, &errors))?;
         let checked = check::check(&program, text, vocabulary)?;
-        Ok(Self { program, text: text.into(), names: checked.names, fields: checked.fields })
+        let check::Checked { names, fields, patterns } = checked;
+        Ok(Self { program, text: text.into(), names, fields, patterns: Arc::new(patterns) })
     }
 
     #[must_use]
@@ -73,6 +80,14 @@ impl Expression {
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.add_function(IN_NETWORK, in_network).map_err(|error| error.to_string())?;
+        if !self.patterns.is_empty() {
+            let patterns = Arc::clone(&self.patterns);
+            let matches = move |This(text): This<Arc<String>>, pattern: Arc<String>| match patterns.get(&*pattern) {
+                Some(pattern) => Ok(pattern.is_match(&text)),
+                None => Err(ExecutionError::function_error(MATCHES, "a pattern that was not compiled")),
+            };
+            context.add_function(MATCHES, matches).map_err(|error| error.to_string())?;
+        }
         for name in &self.names {
             if name.starts_with(vocabulary::HEADER) {
                 continue;
