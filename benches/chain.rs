@@ -38,7 +38,7 @@ fn chain(stages: usize, wants: Wants) -> Arc<Chain> {
 }
 fn client() -> Arc<Client> {
     let address = "192.0.2.1:1".parse().unwrap();
-    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None })
+    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None, mechanism: None })
 }
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()

@@ -81,6 +81,7 @@ static CLIENT: LazyLock<Arc<Client>> = LazyLock::new(|| {
         tls: None,
         hello: Domain::parse("mail.example.org").map(|domain| (domain, true)),
         account: None,
+        mechanism: None,
     })
 });
 

@@ -83,7 +83,7 @@ fn transaction(bencher: Bencher<'_, '_>, kind: &str, octets: Vec<u8>) {
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let address = "192.0.2.1:1".parse().unwrap();
     let hello = Some((Domain::parse("mail.example.net").unwrap(), true));
-    let client = Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None });
+    let client = Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None, mechanism: None });
     let mail = Mail::new(ReversePath(Some(Address::parse("a@example.net", false).unwrap())));
     let recipient = Recipient::new(Address::parse("b@example.org", false).unwrap());
     let envelope = Arc::new(Envelope { mail: mail.clone(), recipients: vec![recipient.clone()] });

@@ -168,6 +168,7 @@ mod tests {
             })),
             hello: Domain::parse("client.example.net").map(|d| (d, true)),
             account: None,
+            mechanism: None,
         };
         let id = Id::generate();
         let recipient = Recipient::new(Address::parse("b@example.org", false).unwrap());

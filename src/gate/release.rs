@@ -190,6 +190,7 @@ impl Origin {
             tls: None,
             hello: self.hello.clone().map(|domain| (domain, true)),
             account: None,
+            mechanism: None,
         }
     }
 }

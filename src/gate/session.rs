@@ -276,7 +276,7 @@ impl Session {
         let (stream, facts) = accepted.map_err(|error| Broken::Handshake(error.to_string()))?;
         self.line.put(Stream::Tls(stream));
         // RFC 3207 §4.2: nothing the client said in clear text is known any more.
-        self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, ..Client::clone(&self.client) });
+        self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, mechanism: None, ..Client::clone(&self.client) });
         self.inspections = Inspections::begin(&generation.chain, &self.client).await;
         self.seat = Seat::default();
         Ok(())
@@ -364,7 +364,8 @@ impl Session {
         }
         metrics.auth_succeeded.inc();
         self.seat = exchange.into_seat();
-        self.know(Client { account: Some(account.unwrap_or_else(|| "".into())), ..Client::clone(&self.client) });
+        let (account, mechanism) = (Some(account.unwrap_or_else(|| "".into())), Some(mechanism.to_ascii_uppercase().into()));
+        self.know(Client { account, mechanism, ..Client::clone(&self.client) });
         self.smtp.authenticated(owed, reply);
     }
 

@@ -148,7 +148,7 @@ async fn connection(worker: Arc<Worker>, name: Arc<str>, mut stream: TcpStream, 
         Ok(place) => place,
         Err(refused) => return turn_away(&listener, stream, address, refused).await,
     };
-    let mut client = Client { listener: Arc::clone(&name), address, local, tls: None, hello: None, account: None };
+    let mut client = Client { listener: Arc::clone(&name), address, local, tls: None, hello: None, account: None, mechanism: None };
     let mut record = journal::Session::open(&listener.journal, &Arc::new(client.clone()), std::time::Instant::now());
     let accepted = Accepted { generation: Arc::clone(&generation), listener, _place: place };
     let stream = if accepted.listener.settings.tls == TlsMode::Implicit {

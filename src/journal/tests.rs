@@ -26,6 +26,7 @@ fn client() -> Arc<Client> {
         })),
         hello: Some((Domain::parse("mail.example.org").unwrap(), true)),
         account: None,
+        mechanism: None,
     })
 }
 

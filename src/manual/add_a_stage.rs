@@ -51,7 +51,8 @@ mod tests {
         let stage = (KIND.build)(&mut Section::root(&table, problems.clone()), &surroundings()).unwrap();
         assert!(problems.take().is_empty());
         let address = "192.0.2.1:1".parse().unwrap();
-        let client = Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None });
+        let client =
+            Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None, mechanism: None });
         let headers = format!("Subject: {subject}\r\n");
         let envelope = Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] };
         let message = Message::new(envelope.into(), HeaderBlock::new(headers.clone().into()), Content::from_bytes(headers));

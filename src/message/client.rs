@@ -30,6 +30,8 @@ pub struct Client {
     pub hello: Option<(Domain, bool)>,
     /// The account that AUTH succeeded for; empty where the mechanism did not show it.
     pub account: Option<Arc<str>>,
+    /// How: the SASL mechanism (RFC 4422), in capitals.
+    pub mechanism: Option<Arc<str>>,
 }
 
 impl Client {

@@ -148,16 +148,16 @@ impl<'a> Draft<'a> {
 /// `name: value`, folded where the value has line breaks. Whatever a value contains, this is one
 /// field: each further line begins with a blank, no line consists of blanks only (RFC 5322 §3.2.2;
 /// some readers end the header section there), and NUL and stray CR are left out.
-pub(super) fn write_field(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn write_field(name: &str, value: &[u8]) -> Vec<u8> {
     let mut field = Vec::with_capacity(name.len() + value.len() + 4);
     field.extend_from_slice(name.as_bytes());
     field.push(b':');
-    for (n, line) in value.split('\n').enumerate() {
+    for (n, line) in value.split(|octet| *octet == b'\n').enumerate() {
         let start = field.len();
         if n > 0 {
             field.extend_from_slice(b"\r\n");
         }
-        let octets = line.bytes().filter(|octet| !matches!(octet, b'\r' | 0));
+        let octets = line.iter().copied().filter(|octet| !matches!(octet, b'\r' | 0));
         if !octets.clone().next().is_none_or(|first| matches!(first, b' ' | b'\t')) {
             field.push(b' ');
         }

@@ -6,7 +6,7 @@
 //! earlier ones; `smfi_chgheader` counts the fields of one name from 1, appends where the count is
 //! past the last, and deletes where it has no value. As there, a value comes without the blank
 //! after the colon, and its lines are divided by a bare LF.
-use super::{Envelope, HeaderBlock, draft::Draft, header::is_field_name};
+use super::{Envelope, FieldValue, HeaderBlock, draft::Draft, header::is_field_name};
 use crate::smtp::{Address, Mail, Recipient};
 use crate::value::settings::Setting;
 use bytes::Bytes;
@@ -18,20 +18,20 @@ pub enum Edit {
     /// At the end of the header block.
     AddHeader {
         name: Box<str>,
-        value: Box<str>,
+        value: FieldValue,
     },
     /// Before the `at`th field, counted from 0 over the block as earlier edits left it; beyond the
     /// end: at the end.
     InsertHeader {
         at: usize,
         name: Box<str>,
-        value: Box<str>,
+        value: FieldValue,
     },
     /// The `nth` field of that name (from 1; 0 counts as 1); appended where there are fewer.
     ReplaceHeader {
         name: Box<str>,
         nth: usize,
-        value: Box<str>,
+        value: FieldValue,
     },
     /// The `nth` field of that name (from 1); 0: all of them.
     DeleteHeader {
@@ -206,7 +206,11 @@ mod tests {
 
     fn apply(block: &str, edits: impl Into<Vec<Edit>>) -> String {
         let edits = Edits(edits.into());
-        String::from_utf8(edits.apply(&HeaderBlock::new(Bytes::copy_from_slice(block.as_bytes()))).to_vec()).unwrap()
+        shown(&edits.apply(&HeaderBlock::new(Bytes::copy_from_slice(block.as_bytes()))))
+    }
+    /// An octet is a character.
+    fn shown(octets: &[u8]) -> String {
+        octets.iter().copied().map(char::from).collect()
     }
     fn add(name: &str, value: &str) -> Edit {
         Edit::AddHeader { name: name.into(), value: value.into() }
@@ -269,6 +273,13 @@ mod tests {
     }
 
     #[test]
+    fn octets_that_are_no_text_stay_what_they_are() {
+        let edit = Edit::AddHeader { name: "X".into(), value: b"caf\xe9\n\xff\xc3"[..].into() };
+        assert_eq!(apply("", [edit.clone()]), "X: caf\u{e9}\r\n \u{ff}\u{c3}\r\n");
+        assert_eq!(format!("{edit:?}"), r#"AddHeader { name: "X", value: "caf\xe9\n\xff\xc3" }"#);
+    }
+
+    #[test]
     fn an_edit_without_a_proper_name_is_skipped() {
         for name in ["", "a b", "a:", "a\r\n", "é", "\0", "a\n\n"] {
             assert!(!add(name, "x").is_valid());
@@ -321,7 +332,8 @@ mod tests {
 
     fn any_edit() -> impl Strategy<Value = Edit> {
         let name = || "[AB]|X-[a-c]|[ :\r\n\0]|Subject";
-        let value = || "([a :\t]|\r|\n|\r\n|\0|é){0,12}";
+        const OCTETS: &[&[u8]] = &[b"a", b" ", b":", b"\t", b"\r", b"\n", b"\r\n", b"\0", b"\xe9", "é".as_bytes()];
+        let value = || prop::collection::vec(prop::sample::select(OCTETS), 0..12).prop_map(|octets| octets.concat());
         prop_oneof![
             (name(), value()).prop_map(|(name, value)| Edit::AddHeader { name: name.into(), value: value.into() }),
             (0usize..6, name(), value()).prop_map(|(at, name, value)| Edit::InsertHeader { at, name: name.into(), value: value.into() }),
@@ -334,7 +346,7 @@ mod tests {
     fn one_after_the_other(block: &str, edits: &[Edit]) -> String {
         let headers = HeaderBlock::new(Bytes::copy_from_slice(block.as_bytes()));
         let mut fields: Vec<_> = headers.fields().map(|field| (field.name.to_ascii_lowercase(), field.raw.to_vec())).collect();
-        let new = |name: &str, value: &str| (name.as_bytes().to_ascii_lowercase(), write_field(name, value));
+        let new = |name: &str, value: &[u8]| (name.as_bytes().to_ascii_lowercase(), write_field(name, value));
         for edit in edits.iter().filter(|edit| edit.is_valid()) {
             let wanted = edit.name().unwrap().as_bytes().to_ascii_lowercase();
             let places: Vec<_> = (0..fields.len()).filter(|at| fields[*at].0 == wanted).collect();
@@ -350,7 +362,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        String::from_utf8(fields.into_iter().flat_map(|(_, raw)| raw).collect()).unwrap()
+        shown(&fields.into_iter().flat_map(|(_, raw)| raw).collect::<Vec<_>>())
     }
 
     #[test]

@@ -75,10 +75,12 @@ impl<'a> Field<'a> {
     }
 
     /// The value as an [`Edit`](super::Edit) has one: without blanks at its ends, its lines divided by
-    /// LF. Octets that are no UTF-8 become U+FFFD.
+    /// LF.
     #[must_use]
-    pub fn for_edit(&self) -> String {
-        String::from_utf8_lossy(self.value.trim_ascii()).replace("\r\n", "\n")
+    pub fn for_edit(&self) -> Vec<u8> {
+        let value = self.value.trim_ascii();
+        let followed = |at: usize| value.get(at + 1) == Some(&b'\n');
+        value.iter().enumerate().filter(|(at, octet)| **octet != b'\r' || !followed(*at)).map(|(_, octet)| *octet).collect()
     }
 
     /// The value on one line, fit for a log: unfolded (RFC 5322 §2.2.3), trimmed, at most `max`

@@ -36,6 +36,7 @@ impl Place {
             tls: None,
             hello: None,
             account: None,
+            mechanism: None,
         };
         let recipients: Vec<_> = to.iter().map(|text| smtp::Recipient::new(Address::parse(text, false).unwrap())).collect();
         let id = Id::generate();

@@ -248,7 +248,7 @@ impl Exec {
         findings.extend(said.findings);
         // Above all other fields: no signature covers them there.
         let fields = said.fields.into_iter().enumerate();
-        let edits = fields.map(|(at, NewField { name, value })| Edit::InsertHeader { at, name, value }).collect();
+        let edits = fields.map(|(at, NewField { name, value })| Edit::InsertHeader { at, name, value: value.into() }).collect();
         Report { verdict, findings, edits, ..Report::default() }
     }
 }

@@ -74,11 +74,15 @@ impl Headers {
         for NewField { name, value } in &self.replace {
             // From the last on, so that the count of those before stays right.
             edits.extend((2..=headers.count(name)).rev().map(|nth| Edit::DeleteHeader { name: name.clone(), nth }));
-            edits.push(Edit::ReplaceHeader { name: name.clone(), nth: 1, value: value.clone() });
+            edits.push(Edit::ReplaceHeader { name: name.clone(), nth: 1, value: value.as_ref().into() });
         }
         let insert = self.insert.iter().enumerate();
-        edits.extend(insert.map(|(at, NewField { name, value })| Edit::InsertHeader { at, name: name.clone(), value: value.clone() }));
-        edits.extend(self.add.iter().map(|NewField { name, value }| Edit::AddHeader { name: name.clone(), value: value.clone() }));
+        edits.extend(insert.map(|(at, NewField { name, value })| Edit::InsertHeader {
+            at,
+            name: name.clone(),
+            value: value.as_ref().into(),
+        }));
+        edits.extend(self.add.iter().map(|NewField { name, value }| Edit::AddHeader { name: name.clone(), value: value.as_ref().into() }));
         edits
     }
 }

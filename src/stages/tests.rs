@@ -26,7 +26,7 @@ pub(crate) fn surroundings() -> Surroundings {
 }
 pub(super) fn client() -> Arc<Client> {
     let address = "192.0.2.1:1".parse().unwrap();
-    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None })
+    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello: None, account: None, mechanism: None })
 }
 pub(super) fn message(headers: &str, body: &str) -> Message {
     let envelope = Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] };

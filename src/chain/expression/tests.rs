@@ -26,6 +26,7 @@ fn holds(condition: &str) -> bool {
         tls: Some(Arc::new(TlsFacts { version: "TLSv1.3", cipher: "X", sni: None, client_subject: None, resumed: false })),
         hello: Some((Domain::parse("client.example.net").unwrap(), true)),
         account: None,
+        mechanism: None,
     };
     let address = |text: &str| Address::parse(text, false).unwrap();
     let mail = Mail::new(ReversePath(Some(address("a@Example.NET"))));
@@ -124,6 +125,7 @@ fn what_cannot_be_evaluated_is_an_error_not_a_no() {
         tls: None,
         hello: None,
         account: None,
+        mechanism: None,
     };
     let mail = Mail::new(ReversePath(None));
     let facts = Facts { vocabulary: &vocabulary, client: &client, mail: &mail, recipients: &[], size: 0, header: None, findings: &[] };

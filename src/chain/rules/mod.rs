@@ -109,10 +109,11 @@ impl Marks {
 /// The subject with `tag` before it; `None` where it stands there already, as in a reply.
 fn tagged(tag: &str, header: &HeaderBlock) -> Option<Edit> {
     let old = header.find("Subject").map(|field| field.for_edit()).unwrap_or_default();
-    if old.contains(tag.trim()) {
+    if memchr::memmem::find(&old, tag.trim().as_bytes()).is_some() {
         return None;
     }
-    Some(Edit::ReplaceHeader { name: "Subject".into(), nth: 1, value: format!("{} {old}", tag.trim_end()).into() })
+    let value = [tag.trim_end().as_bytes(), b" ", &old].concat();
+    Some(Edit::ReplaceHeader { name: "Subject".into(), nth: 1, value: value.into() })
 }
 
 impl Rules {

@@ -5,6 +5,7 @@ use crate::{
     smtp::{Domain, Mail, ReversePath},
     value::settings::{Problems, Section},
 };
+use bytes::Bytes;
 use toml::de::DeTable;
 
 fn vocabulary() -> Vocabulary {
@@ -24,10 +25,10 @@ fn judge(rules: &str, findings: &[Finding]) -> Judgement {
     assert_eq!(found, []);
     let address = "192.0.2.1:1".parse().unwrap();
     let hello = Some((Domain::parse("client.example").unwrap(), true));
-    let client = Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None };
+    let client = Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None, mechanism: None };
     let mail = Mail::new(ReversePath(None));
     let recipients = [Recipient::new(Address::parse("a@example.org", false).unwrap())];
-    let header = HeaderBlock::new("Subject: Buy\r\n now\r\n".into());
+    let header = HeaderBlock::new(Bytes::from_static(b"Subject: Buy\r\n n\xf6w\r\n"));
     rules.judge(&Facts {
         vocabulary: rules.vocabulary(),
         client: &client,
@@ -78,8 +79,8 @@ fn the_first_final_one_that_holds_decides() {
 
     let judgement = judge(RULES, &[score(7.5)]);
     assert_eq!(judgement.verdict, Verdict::Deliver);
-    let marked = Edits(judgement.edits).apply(&HeaderBlock::new("Subject: Buy\r\n now\r\nTo: a\r\n".into()));
-    assert_eq!(marked, "Subject: [SPAM] Buy\r\n now\r\nTo: a\r\nX-Spam-Score: 7.5\r\n");
+    let marked = Edits(judgement.edits).apply(&HeaderBlock::new(Bytes::from_static(b"Subject: Buy\r\n n\xf6w\r\nTo: a\r\n")));
+    assert_eq!(marked, &b"Subject: [SPAM] Buy\r\n n\xf6w\r\nTo: a\r\nX-Spam-Score: 7.5\r\n"[..]);
 
     let judgement = judge(RULES, &[score(20.0), Finding::text("auth.dmarc", "f\r\nail é")]);
     assert_eq!(

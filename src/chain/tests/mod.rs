@@ -134,7 +134,7 @@ impl Stages {
 fn client() -> Arc<Client> {
     let address = "192.0.2.1:1".parse().unwrap();
     let hello = Some((Domain::parse("client.example").unwrap(), true));
-    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None })
+    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None, mechanism: None })
 }
 fn mail() -> Mail {
     Mail::new(ReversePath(None))

@@ -1,6 +1,6 @@
 //! What a hook says. It is read strictly: a hook that is misunderstood has not looked at the mail.
 use crate::{
-    message::Edit,
+    message::{Edit, FieldValue},
     smtp::{Mail, Recipient, Refusal, Reply, is_enhanced, printable},
     stages::remote::http,
 };
@@ -104,7 +104,7 @@ fn edit(modification: &Value) -> Result<Edit, String> {
     let kind = text(wanted, "type")?.ok_or("a modification has no `type`")?;
     let needed = |key: &'static str| text(wanted, key)?.ok_or_else(|| format!("`{}` has no `{key}`", shown(kind)));
     let name = || needed("name").map(Box::<str>::from);
-    let value = || needed("value").map(Box::<str>::from);
+    let value = || needed("value").map(FieldValue::from);
     // Counted from 1 among the fields of that name, or among all; 0 is the same place.
     let index = || match wanted.get("index") {
         None | Some(Value::Null) => Ok(1),

@@ -69,7 +69,7 @@ impl Changes {
         match packet.command {
             b'h' => {
                 let [name, value] = exactly(packet.texts()?)?;
-                self.edits.push(Edit::AddHeader { name: text(name), value: text(value) });
+                self.edits.push(Edit::AddHeader { name: text(name), value: value.into() });
             }
             b'i' => {
                 let (place, texts) = packet.number_and_texts()?;
@@ -77,7 +77,7 @@ impl Changes {
                 // Counted from 1, as Postfix does; 0 is the same place. Our own trace field stands
                 // above all of them.
                 let at = (place as usize).saturating_sub(1);
-                self.edits.push(Edit::InsertHeader { at, name: text(name), value: text(value) });
+                self.edits.push(Edit::InsertHeader { at, name: text(name), value: value.into() });
             }
             b'm' => {
                 let (nth, texts) = packet.number_and_texts()?;
@@ -86,7 +86,7 @@ impl Changes {
                 self.edits.push(if value.is_empty() {
                     Edit::DeleteHeader { name: text(name), nth }
                 } else {
-                    Edit::ReplaceHeader { name: text(name), nth, value: text(value) }
+                    Edit::ReplaceHeader { name: text(name), nth, value: value.into() }
                 });
             }
             b'b' => {

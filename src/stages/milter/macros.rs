@@ -69,9 +69,7 @@ impl Values<'_> {
             "cipher_bits" => tls.map(|tls| if tls.cipher.contains("128") { "128" } else { "256" }.to_owned()),
             "cert_subject" => tls?.client_subject.as_deref().map(str::to_owned),
             "i" => self.id.map(|id| id.to_string()),
-            // The mechanism is the upstream's to know; that there was one tells a filter that the
-            // client is one of ours.
-            "auth_type" => self.client.account.as_ref().map(|_| "AUTH".to_owned()),
+            "auth_type" => self.client.mechanism.as_deref().map(str::to_owned),
             "auth_authen" => self.client.account.as_deref().filter(|account| !account.is_empty()).map(str::to_owned),
             "auth_author" => self.mail?.auth.as_deref().map(str::to_owned),
             "mail_addr" => self.mail.map(|_| sender().map(|address| address.as_str().to_owned()).unwrap_or_default()),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 fn greeted() -> Arc<Client> {
     let tls = TlsFacts { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", sni: None, client_subject: None, resumed: false };
     let hello = Some((Domain::parse("client.example").unwrap(), true));
-    Arc::new(Client { tls: Some(tls.into()), hello, account: Some("alice".into()), ..(*client()).clone() })
+    Arc::new(Client { tls: Some(tls.into()), hello, account: Some("alice".into()), mechanism: Some("PLAIN".into()), ..(*client()).clone() })
 }
 fn address(text: &str) -> Address {
     Address::parse(text, false).unwrap()
@@ -88,7 +88,7 @@ async fn a_filter_is_told_everything_in_order_with_its_macros() {
         "D H{tls_version}|TLSv1.3|{cipher}|TLS_AES_128_GCM_SHA256|{cipher_bits}|128|".to_owned(),
         "H client.example|".to_owned(),
         format!(
-            "D Mi|{id}|{{auth_type}}|AUTH|{{auth_authen}}|alice|{{mail_addr}}|a@example.net|{{mail_host}}|example.net|{{mail_mailer}}|smtp|"
+            "D Mi|{id}|{{auth_type}}|PLAIN|{{auth_authen}}|alice|{{mail_addr}}|a@example.net|{{mail_host}}|example.net|{{mail_mailer}}|smtp|"
         ),
         "M <a@example.net>|SIZE=7|".to_owned(),
         format!("D Ri|{id}|{{rcpt_addr}}|b@example.org|{{rcpt_host}}|example.org|{{rcpt_mailer}}|smtp|"),
@@ -130,7 +130,7 @@ async fn every_change_is_taken() {
             return agreeable(command);
         }
         vec![
-            (b'h', b"X-Added\0 one\n two\0"),
+            (b'h', b"X-Added\0 one\n tw\xf6\0"),
             (b'p', b""),
             (b'i', b"\0\0\0\0X-Zero\0z\0"),
             (b'i', b"\0\0\0\x01X-One\0o\0"),
@@ -152,7 +152,7 @@ async fn every_change_is_taken() {
     assert_eq!(report.findings, [Finding::text("milter.quarantine", "look atthis")]);
     let edits = Edits(report.edits);
     let applied = edits.apply(&content().headers);
-    assert_eq!(applied, "X-One: o\r\nX-Two: t\r\nX-Zero: z\r\nSubject: new\r\nX-Added: one\r\n two\r\n");
+    assert_eq!(applied, &b"X-One: o\r\nX-Two: t\r\nX-Zero: z\r\nSubject: new\r\nX-Added: one\r\n tw\xf6\r\n"[..]);
     assert_eq!(edits.body_replacement().unwrap(), "first\r\n.\r\nsecond");
     let mut original = (*content().envelope).clone();
     original.recipients.push(Recipient::new(address("b@example.org")));

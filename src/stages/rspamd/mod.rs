@@ -22,7 +22,7 @@ use super::{
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     dns::Resolver,
-    message::{Client, Edit, Message},
+    message::{Client, Edit, FieldValue, Message},
     smtp::{Mail, Refusal, Reply},
     value::{ByteSize, Id, Secret, settings::Section},
 };
@@ -154,10 +154,10 @@ impl Rspamd {
 }
 
 /// The subject that Rspamd gives, or its usual way to mark one.
-fn subject(given: Option<&str>, message: &Message) -> Box<str> {
+fn subject(given: Option<&str>, message: &Message) -> FieldValue {
     given.map(Into::into).unwrap_or_else(|| {
         let old = message.headers.find("Subject").map(|field| field.for_edit());
-        format!("*** SPAM *** {}", old.unwrap_or_default()).into()
+        [b"*** SPAM *** ", &*old.unwrap_or_default()].concat().into()
     })
 }
 

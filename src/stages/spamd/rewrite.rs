@@ -1,6 +1,6 @@
 //! What of a header section and a body that spamd rewrote is taken over.
 use super::dialogue::Fault;
-use crate::message::{Edit, Field, HeaderBlock, Message};
+use crate::message::{Edit, Field, FieldValue, HeaderBlock, Message};
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr_iter, memmem};
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,9 +118,8 @@ fn text(octets: &[u8]) -> Box<str> {
 }
 
 /// As an edit has it: without the blank after the colon and the last line end; lines divided by LF.
-fn value(field: &Field<'_>) -> Box<str> {
-    let value = String::from_utf8_lossy(field.value).replace("\r\n", "\n");
-    value.strip_prefix(' ').unwrap_or(&value).trim_end_matches('\n').into()
+fn value(field: &Field<'_>) -> FieldValue {
+    field.for_edit().into()
 }
 
 /// With CRLF for every line end, the last included. What goes to the upstream has no other (RFC 5321

@@ -126,6 +126,7 @@ fn client(address: &str) -> Arc<Client> {
         tls: None,
         hello: Some((Domain::parse("client.example").unwrap(), true)),
         account: None,
+        mechanism: None,
     })
 }
 fn sender() -> Mail {

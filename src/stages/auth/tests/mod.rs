@@ -109,7 +109,7 @@ impl World {
 fn client() -> Arc<Client> {
     let address = "192.0.2.1:4711".parse().unwrap();
     let hello = Domain::parse("mail.example.org").map(|domain| (domain, true));
-    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None })
+    Arc::new(Client { listener: "mx".into(), address, local: address, tls: None, hello, account: None, mechanism: None })
 }
 
 impl Said {
@@ -141,7 +141,7 @@ impl Said {
     fn header(&self) -> &str {
         let [Edit::InsertHeader { at: 0, name, value }] = self.report.edits.as_slice() else { panic!("{:?}", self.report.edits) };
         assert_eq!(&**name, "Authentication-Results");
-        value
+        std::str::from_utf8(value).unwrap()
     }
 }
 
