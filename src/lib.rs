@@ -17,6 +17,7 @@
 //! | [`value`] | units and names, parsed once: sizes, durations, networks, the settings reader |
 //! | [`smtp`] | the protocol without I/O: paths, commands, replies, data, server and client |
 //! | [`dns`] | one caching resolver |
+//! | [`tls`] | TLS towards servers that are asked something |
 //! | [`telemetry`] | metrics, log |
 //! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
 //! | [`storage`] | rows and contents that last: SQLite and files |
@@ -50,6 +51,7 @@ pub mod smtp;
 pub mod stages;
 pub mod storage;
 pub mod telemetry;
+pub mod tls;
 pub mod unpack;
 pub mod upstream;
 pub mod value;

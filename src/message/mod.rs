@@ -138,6 +138,12 @@ impl Message {
         Ok(Whole { octets, _share: share })
     }
 
+    /// The files, where somebody has [asked](Self::files) for them already.
+    #[must_use]
+    pub fn found_files(&self) -> Option<&Files> {
+        self.files.get()?.as_ref().ok()
+    }
+
     /// All files: every reading of every part, and what is inside of them. Unpacked once for all
     /// stages, when the first one asks.
     ///

@@ -1,5 +1,6 @@
 //! `[upstream.NAME]`, `[[route]]` and the upstream's part of `[timeouts]`.
-use super::tls::{self, Tls};
+use super::tls::Tls;
+use crate::tls;
 use crate::value::settings::{Placed, Section, Setting};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use toml::de::DeValue;

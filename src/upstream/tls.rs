@@ -1,11 +1,12 @@
 //! TLS towards an upstream (RFC 3207).
+use crate::tls::builder;
 use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
-use std::{path::Path, sync::Arc};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::sync::Arc;
 
 /// How an upstream does TLS. Connections that share one of these resume each other's sessions.
 #[derive(Debug, Clone)]
@@ -39,34 +40,6 @@ impl Tls {
         let config = builder()?.1.with_root_certificates(roots).with_no_client_auth();
         Ok(Self { config: Arc::new(config), required: true, name })
     }
-}
-
-fn builder() -> Result<(Arc<CryptoProvider>, ConfigBuilder<ClientConfig, WantsVerifier>), String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    Ok((provider, builder.map_err(|e| format!("TLS: {e}"))?))
-}
-
-/// A name as it stands in certificates: of a host, or an address.
-pub(super) fn server_name(text: &str) -> Option<ServerName<'static>> {
-    ServerName::try_from(text.to_owned()).ok()
-}
-
-/// The certificates of a PEM file, and no others.
-pub(super) fn pinned(path: &Path) -> Result<RootCertStore, String> {
-    let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
-        roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
-    }
-    if roots.is_empty() { Err(wrong(&"no certificate in it")) } else { Ok(roots) }
-}
-
-/// The certificates that the operating system trusts.
-pub(super) fn system() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err("the system trusts no certificate authority".to_owned()) } else { Ok(roots) }
 }
 
 /// Takes any certificate, but only from who holds its key.

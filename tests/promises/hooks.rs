@@ -2,7 +2,7 @@
 //! one can be wrong.
 
 use crate::support::{
-    Client, Gate, Mta, Reply, Setup,
+    Authority, Client, Gate, Mta, Reply, Setup,
     client::message,
     partners::{
         self,
@@ -15,13 +15,14 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
 
-/// Listens at a port and at a socket. Wants a token, knows its recipients, and goes by the subject.
+/// Listens at a port (over TLS where it is given a certificate) and at a socket. Wants a token, knows its recipients, and goes by the subject.
 const HOOK: &str = r#"
-import http.server, json, socket, sys, threading
+import http.server, json, socket, ssl, sys, threading
 
 def answer(asked):
     context, envelope = asked["context"], asked.get("envelope")
@@ -71,7 +72,16 @@ class OnSocket(http.server.ThreadingHTTPServer):
         self.socket.bind(self.server_address)
 
 threading.Thread(target=OnSocket(sys.argv[3], Handler).serve_forever, daemon=True).start()
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+class OnPort(http.server.ThreadingHTTPServer):
+    def get_request(self):
+        stream, address = super().get_request()
+        return (tls.wrap_socket(stream, server_side=True, do_handshake_on_connect=False) if tls else stream), address
+
+tls = None
+if len(sys.argv) > 4:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[4], sys.argv[5])
+OnPort((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 "#;
 
 /// A running hook; killed when dropped.
@@ -84,12 +94,18 @@ struct Hook {
 impl Hook {
     /// `None`, with a word, where there is no Python.
     fn start() -> Option<Self> {
+        Self::start_with(|_| vec![])
+    }
+
+    /// `certificate` may write files into a directory and name them.
+    fn start_with(certificate: impl Fn(&TempDir) -> Vec<PathBuf>) -> Option<Self> {
         let python = partners::find("python3")?;
         let (dir, place) = (tempfile::tempdir().unwrap(), places::free());
         fs::write(dir.path().join("hook.py"), HOOK).unwrap();
         fs::write(dir.path().join("token"), "sesame\n").unwrap();
         let mut command = Command::new(python);
         command.arg(dir.path().join("hook.py")).args([place.ip().to_string(), place.port().to_string()]).arg(dir.path().join("socket"));
+        command.args(certificate(&dir)).stderr(Stdio::null());
         let child = command.stdin(Stdio::null()).spawn().unwrap();
         let hook = Self { dir, place, child };
         wait::until("the hook to listen", || TcpStream::connect(place).ok());
@@ -215,5 +231,28 @@ fn a_hook_that_fails_passes_nothing() {
         let lenient = gate(&mta, &format!("{stage}on_error = \"accept\"\n"));
         deliver(&lenient, &message("lenient")).must(250);
         assert!(mta.only().original().starts_with(b"X-Octroi-Incomplete: hook ("), "{what}");
+    }
+}
+
+#[test]
+fn a_hook_over_tls_is_asked_only_where_it_is_the_one_that_was_named() {
+    let (ours, other) = (Authority::new("hooks"), Authority::new("somebody else"));
+    let of = |authority: &Authority, dir: &TempDir, name: &str| {
+        let (chain, key) = authority.identity(&[name]).write(dir.path(), "hook");
+        fs::write(dir.path().join("ca.pem"), ours.pem()).unwrap();
+        vec![chain, key]
+    };
+    let here = places::home().to_string();
+    for (authority, name, code) in [(&ours, &*here, 250), (&ours, "hooks.example.org", 451), (&other, &*here, 451)] {
+        let Some(hook) = Hook::start_with(|dir| of(authority, dir, name)) else { return };
+        let mta = Mta::start();
+        let ca = hook.dir.path().join("ca.pem");
+        let settings = format!("ca = \"{}\"\ntimeout = \"60s\"", ca.display());
+        let gate = gate(&mta, &hook.stage(&format!("https://{}/hook", hook.place), &settings));
+        deliver(&gate, &message("plain")).must(code);
+        match code {
+            250 => assert!(mta.only().original().starts_with(b"X-Hook: a@example.net")),
+            _ => drop(gate.log_line(&["stage did not answer", "TLS: ", "ertificate"])),
+        }
     }
 }

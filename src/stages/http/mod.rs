@@ -23,6 +23,7 @@ use crate::{
     dns::Resolver,
     message::{Client, Edit, Envelope, Message},
     smtp::{Mail, Recipient, ReversePath},
+    tls::Connector,
     value::Id,
 };
 use answer::{Action, Answer};
@@ -36,7 +37,8 @@ pub(super) const KIND: Kind = Kind {
     name: "http",
     summary: "asks a hook of your own over HTTP, as Stalwart's MTA hooks are asked",
     settings: &[
-        documented("url", "\"http://HOST:PORT/PATH\", or \"http://unix:/SOCKET:/PATH\""),
+        documented("url", "\"http://HOST:PORT/PATH\", \"https://HOST:PORT/PATH\", or \"http://unix:/SOCKET:/PATH\""),
+        documented("ca", "a PEM file with the authorities that its certificate may be of; without it, those that the system trusts"),
         documented("events", "when it is asked: \"connect\", \"ehlo\", \"mail\", \"rcpt\", \"data\" ([\"data\"])"),
         documented("token", "a bearer token it wants to see; { file = … } or { env = … }"),
         documented("user", "a name, where it wants a name and a password (HTTP Basic)"),
@@ -62,6 +64,7 @@ const SMALL: usize = 64 << 10;
 
 struct Hook {
     url: Url,
+    tls: Option<Connector>,
     events: Vec<Event>,
     authorization: Option<Authorization>,
     contents: bool,
@@ -85,7 +88,7 @@ impl Hook {
         if let Some(authorization) = &self.authorization {
             post = post.header("Authorization", &authorization.value());
         }
-        let answer = post.send(&self.url.endpoint).await?;
+        let answer = post.send(&self.url.endpoint, self.tls.as_ref()).await?;
         let read = if answer.body.len() <= SMALL {
             Answer::parse(&answer)
         } else {

@@ -254,11 +254,9 @@ async fn whatever_is_no_answer_is_a_failure() {
 fn mistakes_are_told_at_their_place() {
     for (settings, place, text) in [
         ("", "[[stage]]", "`stage.url` is missing: expected a text in quotes"),
-        (
-            "url = \"https://a/\"",
-            "\"https://a/\"",
-            "`stage.url`: HTTPS is not spoken here: use loopback, a unix socket or a network of your own, or a proxy that does TLS",
-        ),
+        ("url = \"https://unix:/x\"", "\"https://unix:/x\"", "`stage.url`: a unix socket needs no TLS: write \"http://unix:…\""),
+        ("url = \"http://a/\"\nca = \"/x\"", "\"/x\"", "`stage.ca`: only a hook at \"https://…\" has a certificate"),
+        ("url = \"https://a/\"\nca = \"/none\"", "\"/none\"", "`stage.ca`: /none: I/O error: No such file or directory (os error 2)"),
         ("url = \"http://a/\"\nevents = []", "[]", "`stage.events`: a hook that is never asked does nothing"),
         (
             "url = \"http://a/\"\nevents = [\"data\", \"auth\"]",

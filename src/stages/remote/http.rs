@@ -1,5 +1,5 @@
-//! One HTTP/1.1 exchange with whoever stands at an endpoint, in clear: over loopback, a unix socket
-//! or a network of one's own.
+//! One HTTP/1.1 exchange with whoever stands at an endpoint: in clear over loopback, a unix socket or
+//! a network of one's own, or over TLS.
 //!
 //! Each exchange has a connection of its own. It is driven by the very future that waits for the
 //! answer: dropping that closes it, and nothing of it outlives the call or belongs to another worker.
@@ -7,6 +7,7 @@ use super::Endpoint;
 use crate::{
     chain::StageError,
     message::Content,
+    tls::Connector,
     value::settings::{Placed, Section},
 };
 use bytes::Bytes;
@@ -34,33 +35,37 @@ pub(in crate::stages) struct Url {
     pub endpoint: Endpoint,
     /// With its query.
     pub path: Box<str>,
+    /// Over TLS.
+    pub secure: bool,
 }
 
 impl Url {
-    /// `http://127.0.0.1:8080/hook`, or `http://unix:/run/hook.sock:/hook` as nginx has it.
+    /// `http://127.0.0.1:8080/hook`, `https://hooks.example.org/hook`, or
+    /// `http://unix:/run/hook.sock:/hook` as nginx has it.
     ///
     /// # Errors
     /// A sentence that says what would have been right.
     pub(in crate::stages) fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("https:") {
-            return Err(
-                "HTTPS is not spoken here: use loopback, a unix socket or a network of your own, or a proxy that does TLS".to_owned()
-            );
-        }
-        let wrong = || format!("`{text}` is no URL: write \"http://HOST:PORT/PATH\" or \"http://unix:/SOCKET:/PATH\"");
-        let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+        let wrong =
+            || format!("`{text}` is no URL: write \"http://HOST:PORT/PATH\", \"https://HOST:PORT/PATH\" or \"http://unix:/SOCKET:/PATH\"");
+        let (secure, rest) = match text.strip_prefix("https://") {
+            Some(rest) if rest.starts_with("unix:") => return Err("a unix socket needs no TLS: write \"http://unix:…\"".to_owned()),
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").ok_or_else(wrong)?),
+        };
         let (place, path) = if rest.starts_with("unix:") {
             rest.rsplit_once(":/").filter(|(place, _)| *place != "unix").unwrap_or((rest, ""))
         } else {
             rest.split_once('/').unwrap_or((rest, ""))
         };
         let without_port = !place.starts_with("unix:") && place.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
-        let endpoint = if without_port { Endpoint::parse(&format!("{place}:80")) } else { Endpoint::parse(place) };
+        let endpoint =
+            if without_port { Endpoint::parse(&format!("{place}:{}", if secure { 443 } else { 80 })) } else { Endpoint::parse(place) };
         let path = format!("/{path}");
         if path.contains('#') || path.parse::<Uri>().is_err() {
             return Err(wrong());
         }
-        Ok(Self { endpoint: endpoint.map_err(|_| wrong())?, path: path.into() })
+        Ok(Self { endpoint: endpoint.map_err(|_| wrong())?, path: path.into(), secure })
     }
 
     /// The setting `key`, which has to be there; `None` where a mistake was reported.
@@ -137,11 +142,12 @@ impl Post {
         }
     }
 
-    /// Sends it and reads the answer. It has no time-out of its own: the caller's deadline ends it.
+    /// Sends it, over TLS where `tls` says to whom, and reads the answer. It has no time-out of its
+    /// own: the caller's deadline ends it.
     ///
     /// # Errors
-    /// Nobody listens there, or what came back is no HTTP, too long, or cut off.
-    pub(in crate::stages) async fn send(mut self, endpoint: &Endpoint) -> Result<Answer, StageError> {
+    /// Nobody listens there or it is somebody else, or what came back is no HTTP, too long, or cut off.
+    pub(in crate::stages) async fn send(mut self, endpoint: &Endpoint, tls: Option<&Connector>) -> Result<Answer, StageError> {
         let failed = |error: &dyn std::fmt::Display| StageError::Failed(format!("{endpoint}: {error}").into());
         let host = match endpoint {
             Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
@@ -151,7 +157,10 @@ impl Post {
         if let Ok(host) = HeaderValue::from_str(&host) {
             self.request.headers_mut().insert(HOST, host);
         }
-        let stream = endpoint.connect().await.map_err(|error| failed(&error))?;
+        let mut stream = endpoint.connect().await.map_err(|error| failed(&error))?;
+        if let Some(tls) = tls {
+            stream = Box::pin(tls.connect(stream).await.map_err(|error| failed(&format_args!("TLS: {error}")))?);
+        }
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         let exchange = async {
             let answer = sender.send_request(self.request).await?;
@@ -174,15 +183,19 @@ mod tests {
 
     #[test]
     fn a_url_says_where_and_what() {
-        let tcp = |host: &str, port, path: &str| Url { endpoint: Endpoint::Tcp { host: host.into(), port }, path: path.into() };
+        let tcp =
+            |host: &str, port, path: &str| Url { endpoint: Endpoint::Tcp { host: host.into(), port }, path: path.into(), secure: false };
+        let unix = |path: &str| Url { endpoint: Endpoint::Unix("/run/hook.sock".into()), path: path.into(), secure: false };
         for (text, expected) in [
             ("http://127.0.0.1:8080/hook", tcp("127.0.0.1", 8080, "/hook")),
             ("http://hooks.example", tcp("hooks.example", 80, "/")),
             ("http://hooks.example/a/b:c?d=/e", tcp("hooks.example", 80, "/a/b:c?d=/e")),
             ("http://[::1]:81/", tcp("::1", 81, "/")),
             ("http://[::1]/x", tcp("::1", 80, "/x")),
-            ("http://unix:/run/hook.sock:/x?y", Url { endpoint: Endpoint::Unix("/run/hook.sock".into()), path: "/x?y".into() }),
-            ("http://unix:/run/hook.sock", Url { endpoint: Endpoint::Unix("/run/hook.sock".into()), path: "/".into() }),
+            ("http://unix:/run/hook.sock:/x?y", unix("/x?y")),
+            ("http://unix:/run/hook.sock", unix("/")),
+            ("https://hooks.example/a", Url { secure: true, ..tcp("hooks.example", 443, "/a") }),
+            ("https://[::1]:8443", Url { secure: true, ..tcp("::1", 8443, "/") }),
         ] {
             assert_eq!(Url::parse(text), Ok(expected), "{text}");
         }
@@ -200,6 +213,6 @@ mod tests {
         ] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
-        assert!(Url::parse("https://a/").unwrap_err().contains("HTTPS is not spoken here"));
+        assert!(Url::parse("https://unix:/x").unwrap_err().contains("needs no TLS"));
     }
 }

@@ -108,7 +108,7 @@ impl Rspamd {
         for recipient in &envelope.recipients {
             post = post.header("Rcpt", recipient.address.as_str());
         }
-        let reply = post.send(&self.endpoint).await?;
+        let reply = post.send(&self.endpoint, None).await?;
         Answer::parse(reply.status, &reply.body).map_err(|why| StageError::Failed(format!("{}: {why}", self.endpoint).into()))
     }
 

@@ -125,12 +125,14 @@ impl Inspection for Looking {
 
     async fn end_of_message(&mut self, message: &Message) -> Result<Report, StageError> {
         let until = Instant::now() + self.yara.time;
-        let files = message.files().await?.all().to_vec();
+        message.files().await?;
         if message.content.len() > self.yara.max_size {
             return Err(StageError::TooLarge(format!("more than {} octets", self.yara.max_size).into()));
         }
         let whole = message.whole().await.map_err(|error| StageError::Failed(error.into()))?;
         let (yara, client, mail) = (Arc::clone(&self.yara), Arc::clone(&self.client), self.mail.clone());
+        // Clones share; the files live as long as one of them.
+        let message = message.clone();
         let permit = yara.scans.acquire().await.map_err(|error| StageError::Failed(error.into()))?;
         let scanned = spawn_blocking(move || {
             // Until the scan ends, which may be after the last one who waits for it has gone.
@@ -140,7 +142,12 @@ impl Inspection for Looking {
             }
             let mut scanner = yara.rules.scanner();
             variables::of_session(&mut scanner, &client, &mail);
-            let files = files.iter().filter(|file| !file.octets.is_empty()).map(|file| (Some(file), &file.octets));
+            let files = message
+                .found_files()
+                .into_iter()
+                .flat_map(|files| files.all())
+                .filter(|file| !file.octets.is_empty())
+                .map(|file| (Some(file), &file.octets));
             yara.scan([(None, whole.octets())].into_iter().chain(files), &mut scanner, until)
         });
         scanned.await.unwrap_or_else(|error| Err(StageError::Failed(error.into())))

@@ -1,31 +1,29 @@
-//! One stage watching one session, and [`call`], the only way into a stage: deadline, panic, span
-//! and timing stand there; what a failure means, and that an observing stage changes nothing,
-//! stands beside it.
+//! One stage watching one session: what it is asked, and what it has said so far. What that comes to
+//! at the end of a message stands in `settle`, and the only way into a stage in `call`.
+mod call;
+mod settle;
+
 use super::{
-    Configured, Decision, Facts, Finding, Hold, HoldClass, Inspection, Mode, OnError, Report, StageError, Verdict, Wants,
+    Configured, Decision, Facts, Finding, Inspection, Mode, Report, StageError, Verdict, Wants,
     breaker::Pass,
-    finding::{INCOMPLETE, OBSERVED},
+    finding::OBSERVED,
     runner::{Question, StageTiming},
     scans::Shared,
 };
 use crate::{
-    message::{Client, Edit, Message},
+    message::{Client, Message},
     smtp::{Mail, Refusal},
-    telemetry::{Incomplete, StageResult},
+    telemetry::Incomplete,
 };
 use bytes::Bytes;
-use futures_util::FutureExt;
+use call::{call, failed, log_panic};
+use settle::named;
 use std::{
-    any::Any,
-    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
-use tracing::Instrument;
+use tokio::time::Instant;
 
 /// A stage and what became of it in this session.
 pub(super) struct Watch {
@@ -321,69 +319,6 @@ impl Watch {
         }
     }
 
-    /// What a report comes to: its result for the books, and what of it counts. The transaction is
-    /// over for this stage.
-    pub(super) fn settle(&mut self, configured: &Configured, mut report: Report) -> (Report, Option<StageTiming>) {
-        let transaction = std::mem::take(&mut self.transaction);
-        let incomplete = match self.state {
-            _ if transaction.poisoned => Some(Incomplete::Poisoned),
-            State::Failed(why) if !transaction.excluded => Some(why),
-            _ => None,
-        };
-        if incomplete.is_none() && transaction.called {
-            configured.breaker.succeeded(&configured.name);
-        }
-        let result = match (&report.verdict, incomplete) {
-            (_, Some(_)) => StageResult::Incomplete,
-            (Verdict::Refuse(_), None) => StageResult::Refuse,
-            (Verdict::Discard, None) => StageResult::Discard,
-            (Verdict::Quarantine(_), None) => StageResult::Quarantine,
-            (Verdict::Deliver, None) if report.edits.is_empty() => StageResult::Pass,
-            (Verdict::Deliver, None) => StageResult::Edit,
-        };
-        report.findings.extend(self.observed.iter().cloned());
-        report.findings.extend(transaction.observed);
-        if let Some(why) = incomplete {
-            report.findings.push(named(INCOMPLETE, configured, why.as_str()));
-            report.verdict = unfinished(configured, why);
-            report.recipients.clear();
-            report.hold_original = None;
-            if configured.mode == Mode::Observe {
-                report.verdict = Verdict::Deliver;
-            }
-        } else if configured.mode == Mode::Observe {
-            match &report.verdict {
-                Verdict::Deliver => {}
-                Verdict::Discard => report.findings.push(named(OBSERVED, configured, "discard")),
-                Verdict::Quarantine(hold) => report.findings.push(named(OBSERVED, configured, &format!("quarantine: {}", hold.reason))),
-                Verdict::Refuse(refusal) => report.findings.push(named(OBSERVED, configured, &format!("refuse: {refusal}"))),
-            }
-            if !report.edits.is_empty() {
-                report.findings.push(named(OBSERVED, configured, &format!("{} edits", report.edits.len())));
-            }
-            if !report.recipients.is_empty() {
-                let what = format!("other fates for {} recipients", report.recipients.len());
-                report.findings.push(named(OBSERVED, configured, &what));
-            }
-            if let Some(hold) = report.hold_original.take() {
-                report.findings.push(named(OBSERVED, configured, &format!("hold the original: {}", hold.reason)));
-            }
-            report.verdict = Verdict::Deliver;
-            report.edits.clear();
-            report.recipients.clear();
-        } else if !report.edits.is_empty() {
-            sift(configured, &mut report);
-        }
-        let timing = (transaction.called || incomplete.is_some()).then(|| StageTiming {
-            stage: configured.name.clone(),
-            took: transaction.took,
-            incomplete,
-            result,
-            findings: report.findings.len(),
-        });
-        (report, timing)
-    }
-
     /// The stage failed on a message with this header section before.
     pub(super) fn withhold(&mut self) {
         self.transaction.withheld = true;
@@ -450,85 +385,5 @@ fn standing(configured: &Configured) -> Decision {
     match (configured.mode, configured.on_error.refusal()) {
         (Mode::Enforce, Some(refusal)) => Decision::Refuse(refusal),
         _ => Decision::Go,
-    }
-}
-
-/// What a message comes to that a stage has not finished with.
-fn unfinished(configured: &Configured, why: Incomplete) -> Verdict {
-    match (configured.on_error, configured.on_error.refusal()) {
-        (_, Some(refusal)) => Verdict::Refuse(refusal),
-        (OnError::Quarantine, None) => {
-            let reason = format!("{} could not inspect it ({})", configured.name, why.as_str());
-            Verdict::Quarantine(Hold { class: HoldClass::Incomplete, reason: reason.into() })
-        }
-        (_, None) => Verdict::Deliver,
-    }
-}
-
-/// Edits that cannot be applied, or that the stage has no business to ask for, are left out.
-fn sift(configured: &Configured, report: &mut Report) {
-    let before = report.edits.len();
-    if configured.stage.may_edit() {
-        report.edits.retain(Edit::is_valid);
-    } else {
-        report.edits.clear();
-    }
-    if report.edits.len() < before {
-        let dropped = before - report.edits.len();
-        tracing::warn!(stage = %configured.name, dropped, may_edit = configured.stage.may_edit(), "edits left out");
-    }
-}
-
-fn named(name: &'static str, configured: &Configured, what: &str) -> Finding {
-    Finding::text(name, format!("{}: {what}", configured.name))
-}
-
-fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
-    // A message that is too large says nothing of whether the stage works.
-    if !matches!(error, StageError::TooLarge(_)) {
-        configured.breaker.failed(&configured.name);
-    }
-    tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
-    match error {
-        StageError::Late => Incomplete::Late,
-        StageError::Panicked => Incomplete::Panicked,
-        StageError::TooLarge(_) => Incomplete::TooLarge,
-        StageError::Failed(_) => Incomplete::Failed,
-    }
-}
-
-fn log_panic(configured: &Configured, event: &'static str, panic: &(dyn Any + Send)) {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(stage = %configured.name, event, panic = text.unwrap_or("without a text"), "stage panicked");
-}
-
-/// The only way into a stage. It has the stage's timeout, cut off at `until`; a call that answers at
-/// once costs no timer.
-async fn call<T>(
-    configured: &Configured,
-    event: &'static str,
-    until: Option<Instant>,
-    took: &mut Duration,
-    call: impl Future<Output = Result<T, StageError>> + Send,
-) -> Result<T, StageError> {
-    let started = Instant::now();
-    let span = tracing::debug_span!("stage", name = %configured.name, event);
-    let mut call = pin!(AssertUnwindSafe(call.instrument(span)).catch_unwind());
-    let said = match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
-        Poll::Ready(said) => Ok(said),
-        Poll::Pending => {
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
-            let own = if configured.stage.keeps_time() { configured.timeout.saturating_mul(10) } else { configured.timeout };
-            timeout(own.min(left), call).await
-        }
-    };
-    *took += started.elapsed();
-    match said {
-        Ok(Ok(said)) => said,
-        Ok(Err(panic)) => {
-            log_panic(configured, event, &*panic);
-            Err(StageError::Panicked)
-        }
-        Err(_elapsed) => Err(StageError::Late),
     }
 }

@@ -1,0 +1,60 @@
+//! The only way into a stage: deadline, panic, span and timing.
+use crate::{
+    chain::{Configured, StageError},
+    telemetry::Incomplete,
+};
+use futures_util::FutureExt;
+use std::{any::Any, future::poll_fn, panic::AssertUnwindSafe, pin::pin, task::Poll, time::Duration};
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+
+pub(super) fn log_panic(configured: &Configured, event: &'static str, panic: &(dyn Any + Send)) {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(stage = %configured.name, event, panic = text.unwrap_or("without a text"), "stage panicked");
+}
+
+/// The only way into a stage. It has the stage's timeout, cut off at `until`; a call that answers at
+/// once costs no timer.
+pub(super) async fn call<T>(
+    configured: &Configured,
+    event: &'static str,
+    until: Option<Instant>,
+    took: &mut Duration,
+    call: impl Future<Output = Result<T, StageError>> + Send,
+) -> Result<T, StageError> {
+    let started = Instant::now();
+    let span = tracing::debug_span!("stage", name = %configured.name, event);
+    let mut call = pin!(AssertUnwindSafe(call.instrument(span)).catch_unwind());
+    let said = match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+        Poll::Ready(said) => Ok(said),
+        Poll::Pending => {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(started));
+            let own = if configured.stage.keeps_time() { configured.timeout.saturating_mul(10) } else { configured.timeout };
+            timeout(own.min(left), call).await
+        }
+    };
+    *took += started.elapsed();
+    match said {
+        Ok(Ok(said)) => said,
+        Ok(Err(panic)) => {
+            log_panic(configured, event, &*panic);
+            Err(StageError::Panicked)
+        }
+        Err(_elapsed) => Err(StageError::Late),
+    }
+}
+
+/// What kind of failure it was; the breaker and the log hear of it.
+pub(super) fn failed(configured: &Configured, event: &'static str, error: &StageError) -> Incomplete {
+    // A message that is too large says nothing of whether the stage works.
+    if !matches!(error, StageError::TooLarge(_)) {
+        configured.breaker.failed(&configured.name);
+    }
+    tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
+    match error {
+        StageError::Late => Incomplete::Late,
+        StageError::Panicked => Incomplete::Panicked,
+        StageError::TooLarge(_) => Incomplete::TooLarge,
+        StageError::Failed(_) => Incomplete::Failed,
+    }
+}
