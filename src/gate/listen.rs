@@ -22,32 +22,35 @@ pub(super) struct Sockets {
     pub(super) sockets: Vec<TcpListener>,
 }
 
-/// Opens everything that is listened on.
+/// Opens everything that is listened on. Several sockets that systemd passes under one name are one
+/// listener.
 ///
 /// # Errors
 /// The first address that cannot be had.
 pub(super) fn open(listeners: &[Listener], workers: usize) -> Result<Vec<Sockets>, StartError> {
     let mut passed = passed_by_systemd()?;
-    listeners
-        .iter()
-        .map(|listener| {
-            let wrong = |error: io::Error| StartError::Listen {
-                listener: Arc::clone(&listener.name),
-                address: listener.address.to_string(),
-                error,
-            };
-            let sockets = match &listener.address {
-                ListenAddress::Ip(address) => bind(*address, both_families(listeners, *address), workers).map_err(wrong)?,
-                ListenAddress::Systemd(name) => {
-                    let missing = || io::Error::new(io::ErrorKind::NotFound, "systemd passed no socket of that name");
-                    let socket = passed.remove(&**name).ok_or_else(missing).map_err(wrong)?;
-                    share(&socket, workers).map_err(wrong)?
-                }
-            };
+    let mut all = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        let wrong =
+            |error: io::Error| StartError::Listen { listener: Arc::clone(&listener.name), address: listener.address.to_string(), error };
+        let opened = match &listener.address {
+            ListenAddress::Ip(address) => vec![bind(*address, both_families(listeners, *address), workers).map_err(wrong)?],
+            ListenAddress::Systemd(name) => {
+                let missing = || io::Error::new(io::ErrorKind::NotFound, "systemd passed no socket of that name");
+                let sockets = passed.remove(&**name).ok_or_else(missing).map_err(wrong)?;
+                sockets.iter().map(|socket| share(socket, workers)).collect::<Result<_, _>>().map_err(wrong)?
+            }
+        };
+        for sockets in opened {
             let address = sockets.first().ok_or_else(|| io::Error::other("no workers")).and_then(TcpListener::local_addr).map_err(wrong)?;
-            Ok(Sockets { name: Arc::clone(&listener.name), address, sockets })
-        })
-        .collect()
+            all.push(Sockets { name: Arc::clone(&listener.name), address, sockets });
+        }
+    }
+    // The kernel completes connections to them that nobody will ever answer.
+    for name in passed.keys() {
+        tracing::warn!("systemd passed a socket `{name}` that no listener names: connections to it wait in vain");
+    }
+    Ok(all)
 }
 
 /// Whether `[::]` shall take IPv4 as well: not where IPv4 has a listener of its own there.
@@ -88,12 +91,12 @@ fn share(socket: &TcpListener, workers: usize) -> io::Result<Vec<TcpListener>> {
     (0..workers).map(|_| socket.try_clone()).collect()
 }
 
-/// The sockets of `sd_listen_fds(3)`, by their `FileDescriptorName=`.
-fn passed_by_systemd() -> Result<HashMap<String, TcpListener>, StartError> {
+/// The sockets of `sd_listen_fds(3)`, by their `FileDescriptorName=`, which those of one unit share.
+fn passed_by_systemd() -> Result<HashMap<String, Vec<TcpListener>>, StartError> {
     let mut passed = listenfd::ListenFd::from_env();
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
-    let mut sockets = HashMap::new();
+    let mut sockets: HashMap<_, Vec<_>> = HashMap::new();
     for index in 0..passed.len() {
         let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
         let socket = passed.take_tcp_listener(index).map_err(|error| StartError::Listen {
@@ -101,7 +104,9 @@ fn passed_by_systemd() -> Result<HashMap<String, TcpListener>, StartError> {
             address: name.clone(),
             error,
         })?;
-        sockets.extend(socket.map(|socket| (name, socket)));
+        if let Some(socket) = socket {
+            sockets.entry(name).or_default().push(socket);
+        }
     }
     Ok(sockets)
 }

@@ -174,25 +174,31 @@ fn sockets_are_taken_from_systemd() {
     let mta = Mta::start();
     let mut gate = Setup::before(mta.address()).mx().prepare();
     gate.reconfigure(&format!("address = \"{}\"", gate.mx()), "address = \"systemd:smtp\"");
-    // What systemd does: a listening socket at 3, its name, and whom it is for.
+    let (second, stray) = (places::free(), places::free());
+    // What systemd does: listening sockets from 3 on, their names, which several lines of one unit
+    // share, and whom they are for.
     let launcher = "
-import os, socket, sys
-listener = socket.socket()
-listener.bind((sys.argv[1], int(sys.argv[2])))
-listener.listen(128)
-if listener.fileno() == 3: os.set_inheritable(3, True)
-else: os.dup2(listener.fileno(), 3, inheritable=True)
-environment = dict(os.environ, LISTEN_FDS='1', LISTEN_FDNAMES='smtp', LISTEN_PID=str(os.getpid()))
-os.execve(sys.argv[3], sys.argv[3:], environment)
+import fcntl, os, socket, sys
+listeners = []
+for address in sys.argv[1:4]:
+    host, port = address.split(':')
+    listener = socket.create_server((host, int(port)), backlog=128)
+    listeners.append(fcntl.fcntl(listener.detach(), fcntl.F_DUPFD, 20))
+for n, listener in enumerate(listeners):
+    os.dup2(listener, 3 + n, inheritable=True)
+environment = dict(os.environ, LISTEN_FDS='3', LISTEN_FDNAMES='smtp:smtp:stray', LISTEN_PID=str(os.getpid()))
+os.execve(sys.argv[4], sys.argv[4:], environment)
 ";
     let mut command = Command::new(python);
-    command.args(["-c", launcher, &gate.mx().ip().to_string(), &gate.mx().port().to_string(), Gate::binary(), "run", "--config"]);
-    command.arg(gate.config()).env_remove("NOTIFY_SOCKET");
+    command.args(["-c", launcher]).args([gate.mx(), second, stray].map(|address| address.to_string()));
+    command.args([Gate::binary(), "run", "--config"]).arg(gate.config()).env_remove("NOTIFY_SOCKET");
     gate.run_as(command);
     gate.wait_ready();
-    for _ in 0..4 {
-        Client::greeted(gate.mx()).deliver("a@example.net", &["b@example.org"], &message("activated")).must(250);
+    for address in [gate.mx(), second, gate.mx(), second] {
+        Client::greeted(address).deliver("a@example.net", &["b@example.org"], &message("activated")).must(250);
     }
+    // Nobody answers there, which somebody has to say.
+    gate.log_line(&["systemd passed a socket `stray` that no listener names"]);
     gate.signal(Signal::TERM);
     assert!(gate.wait_exit().success());
 }

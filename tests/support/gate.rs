@@ -7,7 +7,8 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock},
@@ -169,10 +170,28 @@ impl Gate {
         self.run_as(command);
     }
 
-    /// Starts it by another command, such as one that passes sockets.
+    /// Starts it by another command, such as one that changes the user.
     pub fn run_as(&mut self, mut command: Command) {
+        command.stdin(Stdio::null());
+        self.spawn(command);
+    }
+
+    /// Starts it as systemd does, with a listening socket of that name, which the caller keeps too.
+    pub fn run_activated(&mut self, socket: &TcpListener, name: &str) {
+        // The socket comes as standard input: a descriptor that just any child inherits would be in
+        // those of other tests as well.
+        let launcher = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$1; export LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; \
+                        shift; exec \"$@\"";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", launcher, "sh", name, Self::binary(), "run", "--config"]).arg(self.config());
+        command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+        self.spawn(command);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "it runs already");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let outputs: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
         for output in outputs {
             let log = Arc::clone(&self.log);

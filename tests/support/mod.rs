@@ -8,6 +8,7 @@ pub mod client;
 pub mod dns;
 pub mod exim;
 pub mod gate;
+pub mod machine;
 pub mod mta;
 pub mod partners;
 pub mod places;
