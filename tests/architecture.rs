@@ -76,10 +76,10 @@ const ONLY: &[Only] = &[
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",
-        within: &["tls.rs", "gate/tls", "upstream/", "dns/", "cli/certs", "cli/try_it/client.rs"],
+        within: &["tls/", "gate/tls", "upstream/", "dns/", "cli/certs", "cli/try_it/client.rs"],
         otherwise: "a second place that builds TLS configurations has other versions and ciphers",
     },
-    Only { word: "tokio_rustls", within: &["tls.rs", "gate/tls", "upstream/", "cli/try_it/client.rs"], otherwise: "as with rustls" },
+    Only { word: "tokio_rustls", within: &["tls/", "gate/tls", "upstream/", "cli/try_it/client.rs"], otherwise: "as with rustls" },
     Only { word: "rcgen", within: &["cli/"], otherwise: "the service makes no certificates" },
     Only { word: "clap", within: &["cli/"], otherwise: "the command line is one layer" },
     Only { word: "axum", within: &["telemetry/", "console/"], otherwise: "HTTP is served in two places, on their own threads" },
