@@ -99,7 +99,7 @@ fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
         let mut entry = session.begin(octroi::value::Id::generate(), &mail, now);
         entry.recipient(&recipient);
         entry.receiving();
-        entry.headers(Some("<20261125022222.12345@mail.example.org>".into()), Some("lunch".into()));
+        entry.headers(Some("<20261125022222.12345@mail.example.org>".into()), Some("lunch".into()), None);
         entry.received(4096, now);
         let timing = StageTiming {
             stage: "limits".into(),

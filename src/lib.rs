@@ -6,8 +6,8 @@
 //! [`upstream`], the real MTA, whose own refusal is what the client hears. The body streams into a
 //! [`message::spool`] and through the chain while it arrives; at its end the strictest verdict
 //! wins, and the client's `250` is made from a [`smtp::Custody`], which only somebody who really
-//! answers for the message can give. One [`journal::Entry`] per message becomes its log line and
-//! its share in the metrics.
+//! answers for the message can give. One [`journal::Entry`] per message becomes its log line, its
+//! share in the metrics and its row.
 //!
 //! The map of the house, from the bottom up (a module names only what stands below it;
 //! `tests/architecture.rs` keeps it so):
@@ -25,7 +25,7 @@
 //! | [`chain`] | the contract of a stage, verdicts, findings, the plan, the runner |
 //! | [`stages`] | the table of kinds, and a file per stage |
 //! | [`upstream`] | routes, pool, health, identity, transaction |
-//! | [`journal`] | the one record of what happened to a message |
+//! | [`journal`] | the one record of what happened to a message, kept and searched |
 //! | [`quarantine`] | messages held for a person, and what became of them |
 //! | [`audit`] | who did what, in a chain that shows any change to it |
 //! | [`accounts`] | who may sign in to the console, how, and what for |

@@ -26,7 +26,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("chain", &["message", "smtp", "telemetry", "value"]),
     ("stages", &["chain", "message", "dns", "smtp", "telemetry", "tls", "unpack", "value"]),
     ("upstream", &["message", "smtp", "telemetry", "tls", "value"]),
-    ("journal", &["chain", "message", "smtp", "telemetry", "value"]),
+    ("journal", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
     ("quarantine", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
     ("audit", &["storage", "value"]),
     ("accounts", &["audit", "storage", "value"]),

@@ -11,7 +11,7 @@ pub use report::Report;
 use crate::chain::{self, Chain, Vocabulary};
 use crate::value::settings::{Problem, Problems, Section};
 
-use crate::{console, dns, gate, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
+use crate::{console, dns, gate, journal, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -81,7 +81,8 @@ impl Config {
         let chain = Chain::new(configured, settings.timeouts.message).with_rules(rules);
         storage::Settings::read(&mut root.section("storage"));
         let quarantine = quarantine::Settings::read(&mut root.section("quarantine"));
-        let gate = gate::Setup { settings, chain, upstreams, routes, quarantine };
+        let journal = journal::Settings::read(&mut root.section("journal"));
+        let gate = gate::Setup { settings, chain, upstreams, routes, quarantine, journal };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let console = console::Settings::read(&mut root.section("console"), &gate.settings);
         let log = telemetry::log::Settings::read(&mut root.section("log"));

@@ -27,6 +27,18 @@ fn little_is_needed() {
     assert_eq!(config.gate.upstreams.len(), 1);
     assert_eq!(config.metrics.address, None);
     assert_eq!(config.log, telemetry::log::Settings::default());
+    assert_eq!(config.gate.journal, journal::Settings::default());
+}
+
+#[test]
+fn the_journal_says_what_it_cannot_do() {
+    let text = format!("{LEAST}[journal]\nkeep = \"2d\"\nsize = \"1GiB\"\nsubjects = false\naddresses = \"hashed\"\nurls = false\n");
+    let settings = parse(&text).unwrap().gate.journal;
+    assert_eq!((settings.keep, settings.size, settings.addresses), (Duration::from_secs(2 * 86_400), 1 << 30, journal::Addresses::Hashed));
+    assert!(!settings.subjects && settings.attachments && !settings.urls && settings.enabled);
+    let found = mistakes(&format!("{LEAST}[journal]\nkeep = \"0s\"\nsize = \"1MiB\"\naddresses = \"none\"\nsubject = true\n"));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found[3].contains("did you mean `subjects`?"), "{found:#?}");
 }
 
 #[test]
@@ -139,7 +151,9 @@ fn the_reference_has_no_mistake_and_has_every_key() {
 #[test]
 fn the_defaults_are_those_of_the_reference() {
     let directory = tempfile::tempdir().unwrap();
-    let written = Config::parse(Path::new("octroi.toml"), reference(directory.path())).unwrap().gate.settings;
+    let written = Config::parse(Path::new("octroi.toml"), reference(directory.path())).unwrap().gate;
+    assert_eq!(written.journal, journal::Settings::default());
+    let written = written.settings;
     let left_out = parse(LEAST).unwrap().gate.settings;
     assert_eq!(written.limits, left_out.limits);
     assert_eq!(written.smtp, left_out.smtp);

@@ -6,7 +6,7 @@ use super::{
     tls::ServerTls,
 };
 use crate::chain::Chain;
-use crate::journal::Journal;
+use crate::journal::{self, Book, Journal};
 use crate::message::{budget::Budget, spool};
 use crate::quarantine;
 use crate::smtp::{Capabilities, Offer, server};
@@ -25,6 +25,7 @@ pub struct Setup {
     pub upstreams: Vec<upstream::Settings>,
     pub routes: Vec<upstream::Route>,
     pub quarantine: quarantine::Settings,
+    pub journal: journal::Settings,
 }
 
 pub(super) struct Generation {
@@ -85,8 +86,14 @@ impl Generation {
     ///
     /// # Errors
     /// A file that the configuration names cannot be used.
-    pub(super) fn new(setup: Setup, budgets: &Budgets, metrics: &Arc<Metrics>, old: Option<&Self>) -> Result<Arc<Self>, StartError> {
-        let Setup { settings, chain, upstreams, routes, quarantine: _ } = setup;
+    pub(super) fn new(
+        setup: Setup,
+        budgets: &Budgets,
+        metrics: &Arc<Metrics>,
+        book: &Book,
+        old: Option<&Self>,
+    ) -> Result<Arc<Self>, StartError> {
+        let Setup { settings, chain, upstreams, routes, quarantine: _, journal: _ } = setup;
         let tls = ServerTls::load(&settings, metrics)?;
         let directory = spool_directory(&settings)?;
         budgets.memory.set_limit(settings.limits.memory);
@@ -100,7 +107,7 @@ impl Generation {
         tokio::spawn(Arc::clone(&shared).watch(watch.clone()));
         let stages = chain.stages().iter().map(|stage| (stage.name.clone(), metrics.stage(&stage.name))).collect();
         let listeners =
-            settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics, &stages))).collect();
+            settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics, &stages, book))).collect();
         let upstreams = (0..settings.workers).map(|_| Upstreams::for_worker(&shared)).collect();
         let spare = Upstreams::for_worker(&shared);
         chain.attach(metrics);
@@ -128,11 +135,17 @@ pub(super) fn spool_directory(settings: &Settings) -> Result<PathBuf, StartError
 }
 
 impl ListenerState {
-    fn new(listener: &Listener, settings: &Settings, metrics: &Arc<Metrics>, stages: &Arc<[(Box<str>, Arc<StageMetrics>)]>) -> Self {
+    fn new(
+        listener: &Listener,
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+        stages: &Arc<[(Box<str>, Arc<StageMetrics>)]>,
+        book: &Book,
+    ) -> Self {
         let listener_metrics = metrics.listener(&listener.name);
         Self {
             settings: listener.clone(),
-            journal: Arc::new(Journal::new(Arc::clone(metrics), Arc::clone(&listener_metrics), Arc::clone(stages))),
+            journal: Arc::new(Journal::new(Arc::clone(metrics), Arc::clone(&listener_metrics), Arc::clone(stages)).with_book(book.clone())),
             metrics: listener_metrics,
             session: Arc::new(server::Settings {
                 hostname: Arc::clone(&settings.hostname),

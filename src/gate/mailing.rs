@@ -226,7 +226,9 @@ impl Session {
         let hostname = &generation.settings.hostname;
         let look = received::look(&block, hostname);
         if let Some(mailing) = &mut self.mailing {
-            mailing.entry.headers(look.message_id.map(|field| field.for_log(SHOWN)), look.subject.map(|field| field.for_log(SHOWN)));
+            let [message_id, subject, from] =
+                [look.message_id, look.subject, look.from].map(|field| field.map(|field| field.for_log(TOLD)));
+            mailing.entry.headers(message_id, subject, from);
         }
         if look.hops > generation.settings.limits.hops {
             self.violation(Violation::MailLoop, &format_args!("{} Received fields", look.hops));
@@ -300,6 +302,7 @@ impl Session {
         let message = cleaned.map_or_else(|| received.clone(), |cleaned| received.with_headers(cleaned));
         let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
+        mailing.entry.content(&message);
         let Some(upstream) = mailing.upstream.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));
         };
@@ -363,15 +366,18 @@ impl Session {
 
     /// What the message carries that no mail client sends: to its record, and to the session's.
     fn violation(&mut self, violation: Violation, detail: &dyn fmt::Display) {
-        if let Some(mailing) = &mut self.mailing {
-            mailing.entry.violation(violation);
+        match &mut self.mailing {
+            Some(mailing) => {
+                mailing.entry.violation(violation);
+                self.record.violation_in_message(violation, detail);
+            }
+            None => self.record.violation(violation, detail),
         }
-        self.record.violation(violation, detail);
     }
 }
 
-/// Octets of a header field that the log shows.
-const SHOWN: usize = 200;
+/// Characters of a header field that the record of a message has, encoded as they are.
+const TOLD: usize = 2000;
 
 /// The journal's clock, which is the process's.
 fn now() -> std::time::Instant {

@@ -25,6 +25,7 @@ mod worker;
 
 pub use generation::Setup;
 
+use crate::journal::{Book, Rows};
 use crate::message::budget::Budget;
 use crate::quarantine::Quarantine;
 use crate::storage::{Access, StorageError, Store};
@@ -71,6 +72,7 @@ struct Shared {
     /// Opened once, as what is kept in it: a reload changes settings only.
     store: Store,
     quarantine: Quarantine,
+    book: Book,
     metrics: Arc<Metrics>,
 }
 
@@ -104,8 +106,9 @@ impl Gate {
         let (count, listeners) = (setup.settings.workers, setup.settings.listeners.clone());
         let budgets = Budgets::new(&setup.settings);
         let (state_dir, retention) = (setup.settings.state_dir.clone(), setup.quarantine.clone());
-        let generation = Generation::new(setup, &budgets, metrics, None)?;
         let store = Store::open(&state_dir, Access::Create)?;
+        let book = Book::open(&state_dir, setup.journal, metrics)?;
+        let generation = Generation::new(setup, &budgets, metrics, &book, None)?;
         let quarantine = Quarantine::new(store.clone(), retention, metrics);
         let listening = listen::open(&listeners, count)?;
         let shared = Arc::new(Shared {
@@ -114,6 +117,7 @@ impl Gate {
             budgets,
             store,
             quarantine: quarantine.clone(),
+            book,
             metrics: Arc::clone(metrics),
         });
         let tended = CancellationToken::new();
@@ -180,10 +184,11 @@ impl Gate {
             }
         }
         if setup.settings.state_dir != old.settings.state_dir {
-            tracing::warn!("`state_dir`: the quarantine moves with a restart only");
+            tracing::warn!("`state_dir`: the quarantine and the journal move with a restart only");
         }
-        let retention = setup.quarantine.clone();
-        let generation = Generation::new(setup, &self.shared.budgets, &self.shared.metrics, Some(&old))?;
+        let (retention, journal) = (setup.quarantine.clone(), setup.journal);
+        let generation = Generation::new(setup, &self.shared.budgets, &self.shared.metrics, &self.shared.book, Some(&old))?;
+        self.shared.book.reconfigure(journal)?;
         self.shared.current.store(generation);
         self.shared.quarantine.reconfigure(retention);
         Ok(())
@@ -199,6 +204,12 @@ impl Gate {
     #[must_use]
     pub fn quarantine(&self) -> &Quarantine {
         &self.shared.quarantine
+    }
+
+    /// What happened to every message.
+    #[must_use]
+    pub fn journal(&self) -> &Rows {
+        self.shared.book.rows()
     }
 
     /// Whether mail can be taken: not draining, and an upstream answers.
@@ -249,6 +260,8 @@ impl Gate {
             }
         });
         let _ = joined.await;
+        // Whatever became of the last messages is told by now.
+        self.shared.book.close().await;
         cut
     }
 }

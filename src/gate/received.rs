@@ -69,6 +69,7 @@ pub(super) struct Look<'a> {
     pub forged: bool,
     pub message_id: Option<Field<'a>>,
     pub subject: Option<Field<'a>>,
+    pub from: Option<Field<'a>>,
 }
 
 /// One pass over all fields.
@@ -76,6 +77,7 @@ pub(super) fn look<'a>(headers: &'a HeaderBlock, hostname: &str) -> Look<'a> {
     let mut look = Look::default();
     for field in headers.fields() {
         match field.name.len() {
+            4 if field.name.eq_ignore_ascii_case(b"From") => look.from = look.from.or(Some(field)),
             7 if field.name.eq_ignore_ascii_case(b"Subject") => look.subject = look.subject.or(Some(field)),
             8 if field.name.eq_ignore_ascii_case(b"Received") => look.hops += 1,
             10 if field.name.eq_ignore_ascii_case(b"Message-ID") => look.message_id = look.message_id.or(Some(field)),

@@ -1,11 +1,12 @@
 //! The record of one message.
-use super::{Bracketed, Journal, queue_id};
+use super::{Bracketed, Journal, queue_id, record::Record, row::Kind};
 use crate::chain::{Conclusion, Finding, StageTiming};
-use crate::message::Client;
+use crate::message::{Client, Message};
 use crate::smtp::{Mail, Recipient, Refusal, Reply};
 use crate::telemetry::{MessageTls, Outcome, Violation};
 use crate::value::Id;
 use std::{
+    borrow::Cow,
     fmt::{self, Write as _},
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +14,10 @@ use std::{
 
 /// Octets of recipients that a line shows; the others are counted.
 const RECIPIENTS: usize = 1024;
+/// And those that a row has.
+const MOST_RECIPIENTS: usize = 64 << 10;
+/// Characters of a header field that a line shows.
+const SHOWN: usize = 200;
 
 /// The record of one message, from MAIL to whatever becomes of it. Dropped without a word about
 /// that, the message was lost on the way: the client went, or we did.
@@ -31,24 +36,28 @@ pub struct Entry {
     /// Divided by LF.
     to: String,
     recipients: usize,
-    /// Recipients that `to` has no room for.
+    /// Octets of `to` that the line shows, and the recipients that it has no room for.
+    shown: usize,
     more: usize,
     size: u64,
     message_id: Option<String>,
     subject: Option<String>,
+    header_from: Option<String>,
     decided_by: Option<Box<str>>,
     findings: Vec<Finding>,
     timings: Vec<StageTiming>,
     /// A stage that was to has not finished with it.
     unfinished: bool,
     upstream: Option<Arc<str>>,
-    violation: Option<Violation>,
+    violations: Vec<Violation>,
     outcome: Outcome,
     /// Recipients that it is held for while others got it.
     held: usize,
     /// Ours, and where there was one the upstream's.
     reply: Option<Reply>,
     error: Option<String>,
+    /// To be looked into for its row.
+    content: Option<Message>,
 }
 
 #[derive(Debug)]
@@ -73,20 +82,23 @@ impl Entry {
             from: mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()).into(),
             to: String::new(),
             recipients: 0,
+            shown: 0,
             more: 0,
             size: 0,
             message_id: None,
             subject: None,
+            header_from: None,
             decided_by: None,
             findings: Vec::new(),
             timings: Vec::new(),
             unfinished: false,
             upstream: None,
-            violation: None,
+            violations: Vec::new(),
             outcome: Outcome::Lost,
             held: 0,
             reply: None,
             error: None,
+            content: None,
         }
     }
 
@@ -101,14 +113,20 @@ impl Entry {
         self.recipients += 1;
         self.journal.listener.recipients.inc();
         let address = recipient.address.as_str();
-        if self.to.len() + address.len() > RECIPIENTS {
+        let fits_line = self.to.len() + address.len() <= RECIPIENTS;
+        if !fits_line {
             self.more += 1;
+        }
+        if self.to.len() + address.len() > MOST_RECIPIENTS {
             return;
         }
         if !self.to.is_empty() {
             self.to.push('\n');
         }
         self.to.push_str(address);
+        if fits_line {
+            self.shown = self.to.len();
+        }
     }
 
     /// The body begins; from here on there is a message to tell of.
@@ -116,14 +134,24 @@ impl Entry {
         self.times.receiving = true;
     }
 
-    /// The fields that a message is searched by; already bounded and without line ends.
-    pub fn headers(&mut self, message_id: Option<String>, subject: Option<String>) {
+    /// The fields that a message is searched by: `Message-ID`, `Subject`, `From`; already bounded and
+    /// without line ends, encoded as they are.
+    pub fn headers(&mut self, message_id: Option<String>, subject: Option<String>, from: Option<String>) {
         // Its angle brackets are the log's to write.
         self.message_id = message_id.map(|id| match id.strip_prefix('<').and_then(|id| id.strip_suffix('>')) {
             Some(bare) => bare.to_owned(),
             None => id,
         });
         self.subject = subject;
+        self.header_from = from;
+    }
+
+    /// All of it is there, and is kept until the journal has looked into it; where that has no use
+    /// for it, or no room, it is let go at once.
+    pub fn content(&mut self, message: &Message) {
+        if self.journal.book.as_ref().is_some_and(|book| book.wants_content()) {
+            self.content = Some(message.clone());
+        }
     }
 
     /// The end of the data is there; `size` in octets, as received.
@@ -171,7 +199,7 @@ impl Entry {
     /// What it carries that no mail client sends; [`Session::violation`](super::Session::violation)
     /// counts it.
     pub fn violation(&mut self, violation: Violation) {
-        self.violation = Some(violation);
+        self.violations.push(violation);
     }
 
     /// What went wrong with us or behind us, for the log only.
@@ -239,6 +267,7 @@ impl Entry {
         let client = &self.client;
         let tls = client.tls.as_deref();
         let delivered = self.outcome == Outcome::Delivered;
+        let [message_id, subject] = [&self.message_id, &self.subject].map(|field| field.as_deref().map(shown));
         tracing::info!(
             id = display(self.id),
             session = display(self.session),
@@ -251,15 +280,15 @@ impl Entry {
             helo = client.hello.as_ref().map(|(domain, _)| domain.as_str()),
             account = client.account.as_deref(),
             from = &*self.from,
-            to = self.to,
+            to = self.to.get(..self.shown).unwrap_or_default(),
             to_more = (self.more > 0).then_some(self.more),
             nrcpt = self.recipients,
             size = self.size,
-            message_id = self.message_id.as_deref(),
-            subject = self.subject.as_deref(),
+            message_id = message_id.as_deref(),
+            subject = subject.as_deref(),
             verdict = self.outcome.as_str(),
             held = (self.held > 0).then_some(self.held),
-            violation = self.violation.map(Violation::as_str),
+            violation = self.violations.last().map(|violation| violation.as_str()),
             stage = self.decided_by.as_deref(),
             findings = (!self.findings.is_empty()).then(|| display(Spaced(&self.findings))),
             stages = (!self.timings.is_empty()).then(|| display(Stages(&self.timings))),
@@ -273,6 +302,41 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// What the journal keeps of it; moved out of here, nothing of it is needed any more.
+    fn record(&mut self, now: Instant) -> Record {
+        let Delays(delays) = self.times.delays(now);
+        let mut record = Record {
+            session: Some(self.session),
+            message: Some(self.id),
+            sender: Some(std::mem::take(&mut self.from)),
+            recipients: std::mem::take(&mut self.to),
+            nrcpt: self.recipients,
+            header_from: self.header_from.take(),
+            subject: self.subject.take(),
+            message_id: self.message_id.take(),
+            size: self.size,
+            verdict: Some(self.outcome),
+            decided_by: self.decided_by.take(),
+            findings: std::mem::take(&mut self.findings),
+            timings: std::mem::take(&mut self.timings),
+            unfinished: self.unfinished,
+            violations: std::mem::take(&mut self.violations),
+            upstream: self.upstream.take(),
+            reply: self.reply.take(),
+            error: self.error.take(),
+            held: self.held,
+            delays: Some(delays),
+            content: self.content.take(),
+            ..Record::new(Kind::Message, &self.client, self.protocol)
+        };
+        if record.content.is_none() && self.journal.book.as_ref().is_some_and(|book| book.wants_content()) {
+            record.contents.unexamined = Some("incomplete");
+        }
+        record
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         if !self.times.receiving {
@@ -281,6 +345,17 @@ impl Drop for Entry {
         let now = self.times.settled.unwrap_or_else(Instant::now);
         self.count(now);
         self.log(now);
+        if let Some(book) = self.journal.book.clone() {
+            book.push(self.record(now));
+        }
+    }
+}
+
+/// As much of a field as a line shows.
+fn shown(field: &str) -> Cow<'_, str> {
+    match field.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", field.get(..end).unwrap_or_default()).into(),
+        None => field.into(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The record of one session.
-use super::{Bracketed, Entry, Journal, NOQUEUE, entry::Seconds};
+use super::{Bracketed, Entry, Journal, NOQUEUE, entry::Seconds, record::Record, row::Kind};
 use crate::message::Client;
 use crate::smtp::{Mail, Recipient, Refusal, Reply};
-use crate::telemetry::{CommandWord, ConnectionResult, ReplyClass, Violation};
+use crate::telemetry::{CommandWord, ConnectionResult, Outcome, ReplyClass, Violation};
 use crate::value::Id;
 use std::{fmt, sync::Arc, time::Instant};
 use tracing::field::display;
@@ -156,10 +156,37 @@ impl Session {
             "reject: {phase} from {}: {refusal};",
             Bracketed(self.client.address),
         );
+        let Some(book) = &self.journal.book else { return };
+        let outcome = if refusal.is_permanent() { Outcome::Rejected } else { Outcome::Deferred };
+        book.push(Record {
+            session: Some(self.id),
+            phase: Some(phase),
+            sender: from.map(Box::from),
+            recipients: recipient.map(|recipient| recipient.address.as_str().to_owned()).unwrap_or_default(),
+            nrcpt: usize::from(recipient.is_some()),
+            verdict: Some(outcome),
+            decided_by: stage.map(Box::from),
+            upstream: upstream.map(Arc::from),
+            reply: Some(refusal.reply().clone()),
+            ..Record::new(Kind::Command, &self.client, self.client.protocol(mail.is_some_and(|mail| mail.utf8)))
+        });
     }
 
-    /// The client did something no mail client does. What is an attack is a warning.
+    /// The client did something no mail client does, and it is not of a message under way.
     pub fn violation(&mut self, violation: Violation, detail: &dyn fmt::Display) {
+        self.violation_in_message(violation, detail);
+        let Some(book) = &self.journal.book else { return };
+        book.push(Record {
+            session: Some(self.id),
+            violations: vec![violation],
+            error: Some(detail.to_string()),
+            ..Record::new(Kind::Violation, &self.client, self.client.protocol(false))
+        });
+    }
+
+    /// The same of a message whose own record [tells of it](Entry::violation): it has no row of its
+    /// own. What is an attack is a warning.
+    pub fn violation_in_message(&mut self, violation: Violation, detail: &dyn fmt::Display) {
         self.violations += 1;
         self.journal.listener.violation(violation);
         let (id, client) = (display(self.id), Bracketed(self.client.address));

@@ -14,6 +14,7 @@ mod header_end;
 mod mime;
 pub mod readings;
 pub mod spool;
+pub mod words;
 
 pub use client::{Client, TlsFacts};
 pub use content::{Content, Reader};

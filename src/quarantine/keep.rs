@@ -136,7 +136,7 @@ impl Quarantine {
     /// It stays.
     pub async fn withdraw(&self, committed: Committed) -> Result<(), QuarantineError> {
         let key = committed.id.to_string();
-        let entry = |sql: &str| Statement::new(sql).with(&*key);
+        let entry = |sql: &'static str| Statement::new(sql).with(&*key);
         let batch = vec![
             entry(
                 "UPDATE quarantine_usage SET entries = entries - 1, \

@@ -1,11 +1,12 @@
 //! What is asked of a database, and what it answers.
 use super::StorageError;
 use rusqlite::types::{ToSqlOutput, ValueRef};
+use std::borrow::Cow;
 
 /// SQL with its parameters, which stand as `?1`, `?2` … in it. Values never stand in the text.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    pub(super) sql: String,
+    pub(super) sql: Cow<'static, str>,
     pub(super) parameters: Vec<Value>,
     pub(super) must_change: bool,
 }
@@ -24,7 +25,7 @@ pub struct Row(pub(super) Vec<Value>);
 
 impl Statement {
     #[must_use]
-    pub fn new(sql: impl Into<String>) -> Self {
+    pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
         Self { sql: sql.into(), parameters: Vec::new(), must_change: false }
     }
 

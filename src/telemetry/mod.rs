@@ -6,7 +6,7 @@ pub mod log;
 mod metrics;
 
 pub use metrics::{
-    CommandWord, ConnectionResult, HandshakeResult, Holding, Incomplete, ListenerMetrics, MessageTls, Metrics, Outcome, Phase,
+    CommandWord, ConnectionResult, HandshakeResult, Holding, Incomplete, JournalDrop, ListenerMetrics, MessageTls, Metrics, Outcome, Phase,
     QuarantineDeletion, QuarantineFailure, ReplyClass, RuleMetrics, SpoolUse, StageMetrics, StageResult, UpstreamFault, UpstreamMetrics,
     Violation,
 };

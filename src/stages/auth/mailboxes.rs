@@ -1,5 +1,6 @@
 //! An address list (RFC 5322 §3.4), and what in it two readers could take for two different things.
-use super::{doubt::Doubt, words};
+use super::doubt::Doubt;
+use crate::message::words;
 use std::collections::BTreeSet;
 
 /// What there is to see in an address list.

@@ -22,7 +22,6 @@ mod settings;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use super::{Kind, Surroundings};
 use crate::{

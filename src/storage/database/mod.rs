@@ -1,4 +1,4 @@
-//! The embedded database: SQLite, in WAL mode, synced at every commit.
+//! The embedded database: SQLite, in WAL mode, synced at every commit where its [`Schema`] says so.
 //!
 //! One thread writes. What is asked of it meanwhile is done in one transaction, so that many
 //! messages share one sync of the disk; each batch of statements still stands or falls alone. Any
@@ -30,14 +30,23 @@ const WAITING: usize = 256;
 /// Connections of readers that are kept for the next.
 const READERS: usize = 4;
 
-/// What a database has in it: all steps there ever were, in order. How many have been applied is
-/// the file's `user_version`.
+/// What a database has in it, and what a commit to it promises.
 #[derive(Debug, Clone, Copy)]
-pub struct Schema(&'static [&'static str]);
+pub struct Schema {
+    /// All there ever were, in order. How many have been applied is the file's `user_version`.
+    steps: &'static [&'static str],
+    synchronous: &'static str,
+}
 
 impl Schema {
-    /// `octroi.db`: what must never be lost.
-    pub const STATE: Self = Self(&[include_str!("schema_1.sql"), include_str!("schema_2.sql")]);
+    /// `octroi.db`: what must never be lost. In WAL mode NORMAL syncs at checkpoints only, and what
+    /// was committed could go with the power.
+    pub const STATE: Self = Self { steps: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")], synchronous: "full" };
+    /// `journal.db`: what may lose its last moments with the power, but not with the process, and is
+    /// never damaged by either. Apart from the other, whose commits, which clients wait for, so
+    /// neither wait for those of the journal nor sync its pages; and whoever backs up, copies or
+    /// throws away one need not touch the other.
+    pub const JOURNAL: Self = Self { steps: &[include_str!("journal_1.sql")], synchronous: "normal" };
 }
 
 /// Whether the database may be made.
@@ -85,7 +94,7 @@ impl Database {
             other => other,
         };
         let mut connection = connect(path).map_err(|error| named(error.into()))?;
-        prepare(&connection).map_err(|error| named(error.into()))?;
+        prepare(&connection, schema).map_err(|error| named(error.into()))?;
         migrate(&mut connection, schema, path).map_err(named)?;
         function::register(&connection).map_err(named)?;
         let identity = Identity::of(path)?;
@@ -192,16 +201,15 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection, schema: Schema) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    // In WAL mode NORMAL syncs at checkpoints only: what was committed could be lost with the power.
-    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "synchronous", schema.synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
 }
 
 /// Applies the steps that the file has not seen, all of them or none.
-fn migrate(connection: &mut Connection, Schema(steps): Schema, path: &Path) -> Result<(), StorageError> {
+fn migrate(connection: &mut Connection, Schema { steps, .. }: Schema, path: &Path) -> Result<(), StorageError> {
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     if version(connection)? == known {

@@ -106,6 +106,16 @@ labels! {
     QuarantineDeletion { Reviewer = "reviewer", Age = "age" }
 }
 labels! {
+    /// Why something is not in the journal.
+    JournalDrop {
+        // The writer does not keep up, or cannot write.
+        QueueFull = "queue_full",
+        // More refused connections and violations than is worth a row each.
+        Rate = "rate",
+        NotWritten = "not_written",
+    }
+}
+labels! {
     /// A step of a transaction with the upstream.
     Phase { Connect = "connect", Envelope = "envelope", FinalReply = "final_reply", Auth = "auth" }
 }

@@ -167,6 +167,22 @@ list! {
         gauges("octroi_quarantine_keep_seconds", &["class"], "Age at which entries of a class are removed.");
     pub(super) quarantine_duration: Histogram =
         histogram("octroi_quarantine_store_duration_seconds", SECONDS, "Time it took to store an entry.");
+
+    // The journal.
+    pub journal_rows: IntCounter =
+        counter("octroi_journal_rows_total", "Rows written to the journal.");
+    pub(super) journal_dropped: IntCounterVec =
+        counters("octroi_journal_dropped_total", &["reason"], "Messages and refusals that have no row in the journal.");
+    pub journal_unexamined: IntCounter = counter(
+        "octroi_journal_unexamined_total",
+        "Messages whose attachments and URLs the journal does not have: it was busy, late, or they were too much.",
+    );
+    pub journal_bytes: IntGauge =
+        gauge("octroi_journal_bytes", "Octets on disk of rows in the journal, as of some seconds ago.");
+    pub journal_limit: IntGauge =
+        gauge("octroi_journal_limit_bytes", "Octets on disk that the journal may take.");
+    pub journal_oldest: IntGauge =
+        gauge("octroi_journal_oldest_timestamp_seconds", "When the oldest row of the journal was written; 0 where it is empty.");
 }
 
 fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> Result<T> {

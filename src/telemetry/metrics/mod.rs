@@ -8,8 +8,8 @@ mod list;
 mod series;
 
 pub use labels::{
-    CommandWord, ConnectionResult, HandshakeResult, Incomplete, MessageTls, Outcome, Phase, QuarantineDeletion, QuarantineFailure,
-    ReplyClass, StageResult, UpstreamFault, Violation,
+    CommandWord, ConnectionResult, HandshakeResult, Incomplete, JournalDrop, MessageTls, Outcome, Phase, QuarantineDeletion,
+    QuarantineFailure, ReplyClass, StageResult, UpstreamFault, Violation,
 };
 pub use list::Metrics;
 pub use series::{ListenerMetrics, RuleMetrics, StageMetrics, UpstreamMetrics};
@@ -63,7 +63,15 @@ impl Metrics {
         for why in QuarantineDeletion::ALL {
             metrics.quarantine_deleted.with_label_values(&[why.as_str()]);
         }
+        for why in JournalDrop::ALL {
+            metrics.journal_dropped.with_label_values(&[why.as_str()]);
+        }
         Ok(Arc::new(metrics))
+    }
+
+    /// So many rows are missing from the journal.
+    pub fn journal_dropped(&self, why: JournalDrop, rows: u64) {
+        self.journal_dropped.with_label_values(&[why.as_str()]).inc_by(rows);
     }
 
     /// An entry of `class` was stored.

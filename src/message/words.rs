@@ -15,7 +15,7 @@ const LONGEST: usize = 1000;
 
 /// `text` with all its encoded words decoded, blanks between two of them left out (§6.2); what is in
 /// an unknown charset or encoding stays as it is. `None` where there is nothing to decode.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub fn decode(text: &str) -> Option<String> {
     let (mut decoded, mut rest, mut any) = (String::new(), text, false);
     while let Some(start) = rest.find("=?") {
         let (before, word) = rest.split_at_checked(start)?;
@@ -40,7 +40,7 @@ pub(super) fn decode(text: &str) -> Option<String> {
 }
 
 /// The encoded word that `text` begins with, decoded, and its length.
-pub(super) fn read(text: &str) -> Option<(String, usize)> {
+pub fn read(text: &str) -> Option<(String, usize)> {
     let near = text.get(..text.floor_char_boundary(LONGEST))?.strip_prefix("=?")?;
     let mut parts = near.splitn(3, '?');
     let (charset, encoding, rest) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,3 +1,7 @@
+//! What is told while it happens: lines, metrics, rows.
+mod searching;
+mod writing;
+
 use super::*;
 use crate::chain::{Conclusion, Finding, StageTiming, Value};
 use crate::message::{Client, TlsFacts};
@@ -60,7 +64,7 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
         entry.recipient(&recipient("bob@example.com"));
         entry.recipient(&recipient("carol@example.com"));
         entry.receiving();
-        entry.headers(Some("<1@example.org>".into()), Some("lunch, at twelve".into()));
+        entry.headers(Some("<1@example.org>".into()), Some("lunch, at twelve".into()), None);
         entry.received(4096, at(250));
         let timings = vec![
             StageTiming {

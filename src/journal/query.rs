@@ -1,0 +1,257 @@
+//! What rows to find.
+use super::{
+    hide::Hide,
+    row::{COLUMNS, Kind, first_key},
+    terms::{self, Expression, Of},
+};
+use crate::storage::{Statement, Value};
+use ipnet::IpNet;
+use std::{net::IpAddr, time::SystemTime};
+
+/// The most rows of one page.
+pub const PAGE: u64 = 1000;
+
+/// Which rows to find, newest first: those that fit everything that is asked. Upper and lower case
+/// are one, and so are letters with and without accents. Nothing in it can be wrong: what no row has
+/// finds none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Query {
+    /// Settled at that time or later, and before that one.
+    pub after: Option<SystemTime>,
+    pub before: Option<SystemTime>,
+    pub kind: Option<Kind>,
+    pub listener: Option<String>,
+    pub client: Option<IpNet>,
+    pub helo: Option<String>,
+    pub account: Option<String>,
+    /// A whole address; `@example.org` is all of a domain, `@*.example.org` that and all below it
+    /// (not where addresses are hashed), and nothing the null reverse-path.
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    /// Of the header section.
+    pub from: Option<String>,
+    /// Sender, recipient or author.
+    pub address: Option<String>,
+    /// All rows whose recipients include one of these domains: what a reviewer may see.
+    pub recipient_domains: Vec<String>,
+    /// With or without angle brackets.
+    pub message_id: Option<String>,
+    pub queue_id: Option<String>,
+    /// Our id of a message, or of a session.
+    pub id: Option<String>,
+    /// Any of them.
+    pub verdicts: Vec<String>,
+    /// A finding's name, and what it has to be.
+    pub finding: Option<(String, Option<String>)>,
+    /// A stage, or `rule NAME`.
+    pub decided_by: Option<String>,
+    pub violation: Option<String>,
+    /// A file's name, which may end with `*`, or its SHA-256 in hexadecimal.
+    pub attachment: Option<String>,
+    /// A host of URLs; what is below it is found too.
+    pub host: Option<String>,
+    /// Words that subject and addresses have, all of them; one that ends with `*` is a beginning.
+    /// What stands in quotes has to stand there so.
+    pub text: Option<String>,
+    /// Only rows with keys less than this: the last of the page before.
+    pub below: Option<i64>,
+    /// At most 1000; 0 is 1.
+    pub limit: u64,
+}
+
+impl Query {
+    /// A page of `limit`.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    pub(super) fn statement(&self, hide: Option<&Hide>) -> Statement {
+        let mut conditions = Conditions::default();
+        // Keys are in the order of time; a row was settled before it got its key, by no more than
+        // the clock was set back.
+        if let Some(after) = self.after {
+            conditions.add("row.key >= ?", first_key(after));
+        }
+        let before = self.before.map(first_key).into_iter().chain(self.below).min();
+        if let Some(before) = before {
+            conditions.add("row.key < ?", before);
+        }
+        for phrase in self.text.as_deref().map(phrases).unwrap_or_default() {
+            conditions.add(
+                "(row.subject LIKE ? ESCAPE '\\' OR row.sender LIKE ? ESCAPE '\\' OR row.header_from LIKE ? ESCAPE '\\' \
+                 OR row.recipients LIKE ? ESCAPE '\\' OR row.account LIKE ? ESCAPE '\\')",
+                like(phrase),
+            );
+        }
+        let from = match self.expression(hide) {
+            None => "journal_row AS row",
+            Some(expression) => {
+                conditions.add("journal_term MATCH ?", expression.into_string());
+                // In this order: the index is asked, and gives its rows in theirs.
+                "journal_term CROSS JOIN journal_row AS row ON row.key = journal_term.rowid"
+            }
+        };
+        let is_joined = from.starts_with("journal_term");
+        let order = if is_joined { "journal_term.rowid" } else { "row.key" };
+        let mut sql = format!("SELECT {COLUMNS} FROM {from}");
+        let Conditions { texts, values } = conditions;
+        if !texts.is_empty() {
+            sql += " WHERE ";
+            // The index is asked for its range as well, not only the rows it leads to.
+            sql += &texts
+                .iter()
+                .map(|text| if is_joined { text.replace("row.key", "journal_term.rowid") } else { text.clone() })
+                .collect::<Vec<_>>()
+                .join(" AND ");
+        }
+        sql += &format!(" ORDER BY {order} DESC LIMIT {}", self.limit.clamp(1, PAGE));
+        values.into_iter().fold(Statement::new(sql), Statement::with)
+    }
+
+    /// `None` where nothing is asked that the index knows.
+    fn expression(&self, hide: Option<&Hide>) -> Option<Expression> {
+        let mut all = Vec::new();
+        let is = |of, value: &Option<String>| value.as_deref().map(|value| Expression::is(of, value));
+        all.extend(self.kind.map(|kind| Expression::is(Of::Kind, kind.as_str())));
+        all.extend(is(Of::Listener, &self.listener));
+        all.extend(self.client.map(network));
+        all.extend(is(Of::Helo, &self.helo));
+        all.extend(self.account.as_deref().map(|account| hidden_too(Of::Account, account, hide)));
+        let address = |of: &[(Of, Of)], value: &Option<String>| {
+            let value = value.as_deref()?.trim().trim_start_matches('<').trim_end_matches('>');
+            Some(Expression::any(of.iter().map(|(of, domain)| is_address(*of, *domain, value, hide)).collect()))
+        };
+        let [sender, recipient, from] = [(Of::Sender, Of::SenderDomain), (Of::Recipient, Of::RecipientDomain), (Of::From, Of::FromDomain)];
+        all.extend(address(&[sender], &self.sender));
+        all.extend(address(&[recipient], &self.recipient));
+        all.extend(address(&[from], &self.from));
+        all.extend(address(&[sender, recipient, from], &self.address));
+        if !self.recipient_domains.is_empty() {
+            let domains = self.recipient_domains.iter();
+            all.push(Expression::any(domains.map(|domain| is_address(recipient.0, recipient.1, &format!("@{domain}"), hide)).collect()));
+        }
+        all.extend(
+            self.message_id.as_deref().map(|id| Expression::is(Of::MessageId, id.trim().trim_start_matches('<').trim_end_matches('>'))),
+        );
+        all.extend(is(Of::QueueId, &self.queue_id));
+        all.extend(self.id.as_deref().map(|id| Expression::any(vec![Expression::is(Of::Message, id), Expression::is(Of::Session, id)])));
+        if !self.verdicts.is_empty() {
+            all.push(Expression::any(self.verdicts.iter().map(|verdict| Expression::is(Of::Verdict, verdict)).collect()));
+        }
+        all.extend(self.finding.as_ref().map(|(name, value)| match value {
+            Some(value) => Expression::is(Of::Finding, &format!("{name}={value}")),
+            None => Expression::begins(Of::Finding, &format!("{name}=")),
+        }));
+        all.extend(is(Of::DecidedBy, &self.decided_by));
+        all.extend(is(Of::Violation, &self.violation));
+        all.extend(self.attachment.as_deref().map(attachment));
+        all.extend(self.host.as_deref().map(|host| Expression::domain_and_below(Of::Host, host)));
+        all.extend(self.text.as_deref().into_iter().flat_map(text));
+        (!all.is_empty()).then(|| Expression::all(all))
+    }
+}
+
+#[derive(Default)]
+struct Conditions {
+    texts: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Every `?` in `text` is `value`.
+    fn add(&mut self, text: &str, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.texts.push(text.replace('?', &format!("?{}", self.values.len())));
+    }
+}
+
+fn is_address(of: Of, of_domain: Of, value: &str, hide: Option<&Hide>) -> Expression {
+    if let Some(domain) = value.strip_prefix("@*.") {
+        return Expression::domain_and_below(of_domain, domain);
+    }
+    let (of, plain, hidden) = match value.strip_prefix('@') {
+        Some(domain) => (of_domain, terms::turned(domain), hide.map(|hide| hide.domain(domain))),
+        None => (of, value.to_owned(), hide.map(|hide| hide.address(value))),
+    };
+    // Rows from before and after a change of the setting have one or the other.
+    Expression::any(std::iter::once(plain).chain(hidden).map(|value| Expression::is(of, &value)).collect())
+}
+
+fn hidden_too(of: Of, value: &str, hide: Option<&Hide>) -> Expression {
+    let hidden = hide.map(|hide| hide.address(value));
+    Expression::any(std::iter::once(value.to_owned()).chain(hidden).map(|value| Expression::is(of, &value)).collect())
+}
+
+/// The addresses of a network begin with the same digits; where it is not divided at a digit, with
+/// one of a few.
+fn network(network: IpNet) -> Expression {
+    let network = canonical(network);
+    let digits = terms::hexadecimal(network.network());
+    // The first says which family it is.
+    let (whole, rest) = (1 + usize::from(network.prefix_len() / 4), network.prefix_len() % 4);
+    let begin = digits.get(..whole).unwrap_or(&digits);
+    if begin.len() == digits.len() {
+        return Expression::is(Of::Client, begin);
+    }
+    if rest == 0 {
+        return Expression::begins(Of::Client, begin);
+    }
+    let digit = digits.get(whole..=whole).and_then(|digit| u32::from_str_radix(digit, 16).ok()).unwrap_or(0);
+    let several = (digit..digit + (1 << (4 - rest))).filter_map(|digit| char::from_digit(digit, 16));
+    Expression::any(several.map(|digit| Expression::begins(Of::Client, &format!("{begin}{digit}"))).collect())
+}
+
+/// An IPv4 network that is written as part of IPv6 is one of IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    match (network.network().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(length)) if network.max_prefix_len() == 128 => IpNet::new(address.into(), length).unwrap_or(network),
+        _ => network,
+    }
+}
+
+fn attachment(name: &str) -> Expression {
+    if name.len() == 64 && name.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+        return Expression::is(Of::Sha256, name);
+    }
+    match name.strip_suffix('*') {
+        Some(begin) => Expression::begins(Of::Attachment, begin),
+        None => Expression::is(Of::Attachment, name),
+    }
+}
+
+fn text(text: &str) -> Vec<Expression> {
+    let mut all = Vec::new();
+    for part in text.split_whitespace() {
+        let begins = part.ends_with('*');
+        let words: Vec<_> = terms::words(part).collect();
+        for (n, word) in words.iter().enumerate() {
+            let is_last = n + 1 == words.len();
+            all.push(if begins && is_last { Expression::begins(Of::Word, word) } else { Expression::is(Of::Word, word) });
+        }
+    }
+    if all.is_empty() && !text.trim().is_empty() {
+        // Not a word of it is one, so no row has them all.
+        return vec![Expression::is(Of::Word, text)];
+    }
+    all.truncate(32);
+    all
+}
+
+/// What stands in quotes.
+fn phrases(text: &str) -> Vec<&str> {
+    text.split('"').skip(1).step_by(2).map(str::trim).filter(|phrase| !phrase.is_empty()).take(8).collect()
+}
+
+/// Anything with `phrase` in it.
+fn like(phrase: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in phrase.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

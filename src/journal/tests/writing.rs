@@ -1,0 +1,118 @@
+//! Rows are written whatever happens, or counted; sessions never wait.
+use super::{
+    searching::{book, tell},
+    *,
+};
+use rusqlite::Connection;
+use std::{path::Path, time::SystemTime};
+
+fn rows_in(directory: &Path) -> i64 {
+    let connection = Connection::open(directory.join("journal.db")).unwrap();
+    connection.query_row("SELECT count(*) FROM journal_row", [], |row| row.get(0)).unwrap()
+}
+
+/// The index has a row for each of the table's, and no other.
+fn index_is_whole(directory: &Path) {
+    let connection = Connection::open(directory.join("journal.db")).unwrap();
+    connection.execute("INSERT INTO journal_term (journal_term) VALUES ('integrity-check')", []).unwrap();
+    let mut indexed = connection.prepare("SELECT rowid FROM journal_term WHERE journal_term MATCH '\"l:mx\"'").unwrap();
+    let indexed: Vec<i64> = indexed.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut keys = connection.prepare("SELECT key FROM journal_row ORDER BY key").unwrap();
+    let keys: Vec<i64> = keys.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(indexed, keys);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_waited_for_by_the_writer_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    let lock = Connection::open(directory.path().join("journal.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let start = Instant::now();
+    for _ in 0..1000 {
+        tell(&journal);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    lock.execute_batch("COMMIT").unwrap();
+    book.close().await;
+    assert_eq!(metrics.journal_rows.get(), rows_in(directory.path()) as u64);
+    index_is_whole(directory.path());
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    let lock = Connection::open(directory.path().join("journal.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let session = Session::open(&journal, &client(), Instant::now());
+    let refusal = Refusal::permanent(50, "1.1", "no");
+    const TOLD: u64 = 30_000;
+    for _ in 0..TOLD {
+        session.refused(Phase::Mail, &refusal, By::Gate, None, None);
+    }
+    lock.execute_batch("COMMIT").unwrap();
+    book.close().await;
+    let written = metrics.journal_rows.get();
+    let text = String::from_utf8(metrics.render()).unwrap();
+    let dropped = text.lines().find_map(|line| line.strip_prefix("octroi_journal_dropped_total{reason=\"queue_full\"} ")).unwrap();
+    assert_eq!(written + dropped.parse::<u64>().unwrap(), TOLD);
+    assert_eq!(rows_in(directory.path()) as u64, written);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_gone_costs_rows_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    std::fs::remove_file(directory.path().join("journal.db")).unwrap();
+    tell(&journal);
+    book.close().await;
+    let text = String::from_utf8(metrics.render()).unwrap();
+    assert!(text.contains("octroi_journal_dropped_total{reason=\"not_written\"} 3"), "{text}");
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_is_not_a_flood_of_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    for _ in 0..5000 {
+        journal.turned_away("mx", "192.0.2.9:25".parse().unwrap(), ConnectionResult::TooMany, &"421 4.3.2 too many connections");
+    }
+    book.close().await;
+    let written = metrics.journal_rows.get();
+    assert!((100..1000).contains(&written), "{written}");
+    let text = String::from_utf8(metrics.render()).unwrap();
+    assert!(text.contains(&format!("octroi_journal_dropped_total{{reason=\"rate\"}} {}", 5000 - written)), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_too_old_or_too_much_goes_from_row_and_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings::default();
+    let rows = Rows::make(directory.path(), &settings).unwrap();
+    let metrics = Metrics::new().unwrap();
+    let now = SystemTime::now();
+    let mut last = 0;
+    let mut batch = Vec::new();
+    for n in 0..4000 {
+        let client = client();
+        let at = now - Duration::from_secs(86_400 * 100) + Duration::from_secs(n * 4320);
+        let error = Some("x".repeat(400));
+        let record = Record { at, violations: vec![Violation::Nul; 100], error, ..Record::new(Kind::Violation, &client, "SMTP") };
+        last = row::next_key(last, record.at);
+        let (row, terms) = record.into_row(last, &settings, None);
+        batch.extend(row.statements(terms));
+    }
+    rows.write(batch).await.unwrap();
+    assert!(rows.tidy(&settings, &metrics).await);
+    assert_eq!(rows_in(directory.path()), 3200 - 1200 + 1799, "rows of more than ninety days");
+    index_is_whole(directory.path());
+    let small = Settings { size: 2 << 20, ..settings };
+    while !rows.tidy(&small, &metrics).await {}
+    assert!(metrics.journal_bytes.get() <= 2 << 20);
+    let left = rows_in(directory.path());
+    assert!((1..3000).contains(&left), "{left}");
+    index_is_whole(directory.path());
+    let newest = rows.search(&Query::new(1)).await.unwrap();
+    assert_eq!(newest[0].key, last, "the oldest go first");
+}
