@@ -115,7 +115,6 @@ impl Breaker {
         self.trying.store(false, Ordering::Relaxed);
         if self.until.swap(0, Ordering::Relaxed) != 0 {
             tracing::info!(stage, "circuit breaker closed: it answers again");
-            self.show(0);
         }
     }
 
@@ -133,7 +132,6 @@ impl Breaker {
             self.trials.fetch_add(1, Ordering::Relaxed);
         } else {
             tracing::warn!(stage, failures, "circuit breaker open: it is left alone for a while");
-            self.show(1);
         }
         self.until.store(self.now().saturating_add(self.pause()), Ordering::Relaxed);
     }
@@ -148,9 +146,11 @@ impl Breaker {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    fn show(&self, open: i64) {
+    /// Gives its state to the metrics. Asked for when they are read, of the configuration in force:
+    /// told as it changes, the last word could be that of a breaker from before a reload.
+    pub(super) fn measure(&self) {
         if let Some(metrics) = self.metrics.get() {
-            metrics.breaker_open.set(open);
+            metrics.breaker_open.set((self.until.load(Ordering::Relaxed) != 0).into());
         }
     }
 }

@@ -158,6 +158,11 @@ impl Chain {
         }
         self.rules.attach(metrics);
     }
+
+    /// Gives the state of the breakers to the metrics.
+    pub fn measure(&self) {
+        self.stages.iter().for_each(|configured| configured.breaker.measure());
+    }
     #[must_use]
     pub fn stages(&self) -> &[Configured] {
         &self.stages

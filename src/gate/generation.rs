@@ -113,7 +113,20 @@ impl Generation {
         chain.attach(metrics);
         metrics.connections_limit.set(settings.limits.connections.try_into().unwrap_or(i64::MAX));
         let chain = Arc::new(chain);
+        if let Some(old) = old {
+            old.forget_what_is_gone(&chain, &shared, metrics);
+        }
         Ok(Arc::new(Self { settings, chain, tls, spool, upstream: shared, upstreams, spare, listeners, _watch: watch.drop_guard() }))
+    }
+
+    /// What a newer configuration has no longer.
+    fn forget_what_is_gone(&self, chain: &Chain, upstreams: &upstream::Shared, metrics: &Metrics) {
+        for stage in self.chain.stages().iter().filter(|old| chain.stages().iter().all(|stage| stage.name != old.name)) {
+            metrics.forget_stage(&stage.name);
+        }
+        for name in self.upstream.names().filter(|old| upstreams.names().all(|name| name != *old)) {
+            metrics.forget_upstream(name);
+        }
     }
 
     pub(super) fn listener(&self, name: &str) -> Option<&Arc<ListenerState>> {

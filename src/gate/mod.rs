@@ -223,11 +223,14 @@ impl Gate {
         if self.shared.current.load().upstream.is_ready() { Ok(()) } else { Err("no upstream answers") }
     }
 
-    /// Gives the use of the spool to the metrics.
+    /// Gives to the metrics how things stand: the spool, the upstreams, the breakers.
     pub fn measure(&self) {
         let Budgets { memory, disk } = &self.shared.budgets;
         let usage = |budget: &Budget| SpoolUse { used: budget.used(), limit: budget.limit(), shortages: budget.shortages() };
         self.shared.metrics.spool(usage(memory), usage(disk));
+        let current = self.shared.current.load();
+        current.chain.measure();
+        current.upstream.measure();
     }
 
     /// The workers' event loops, for a watchdog to ask whether they turn.

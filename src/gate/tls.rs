@@ -162,14 +162,13 @@ impl ServerTls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings, metrics: &Metrics) -> Result<Self, TlsError> {
-        if settings.listeners.iter().all(|listener| listener.tls == TlsMode::Off) {
-            return Ok(Self::default());
-        }
-        let certificates: Vec<_> = settings.tls.certificates.iter().map(Certificate::load).collect::<Result<_, _>>()?;
+        let wanted =
+            if settings.listeners.iter().all(|listener| listener.tls == TlsMode::Off) { &[][..] } else { &settings.tls.certificates };
+        let certificates: Vec<_> = wanted.iter().map(Certificate::load).collect::<Result<_, _>>()?;
+        metrics.certificates("listeners", certificates.iter().map(|one| (one.files.certificate.to_string_lossy(), one.not_after)));
         let Some(default) = certificates.first() else { return Ok(Self::default()) };
         let mut names = HashMap::new();
         for certificate in &certificates {
-            metrics.certificate_expires(&certificate.files.certificate.to_string_lossy(), certificate.not_after);
             for name in &certificate.names {
                 names.entry(name.clone()).or_insert_with(|| Arc::clone(&certificate.key));
             }

@@ -112,4 +112,6 @@ impl fmt::Display for Bracketed {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;

@@ -236,7 +236,7 @@ impl Drop for Session {
         let tls = self.client.tls.as_deref();
         tracing::info!(
             id = display(self.id),
-            helo = count(CommandWord::Helo),
+            helo_count = count(CommandWord::Helo),
             ehlo = count(CommandWord::Ehlo),
             starttls = count(CommandWord::StartTls),
             auth = count(CommandWord::Auth),

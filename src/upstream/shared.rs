@@ -85,9 +85,19 @@ impl Shared {
                     server.inherit(old);
                 }
             }
-            target.show_health();
         }
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Gives the servers that answer to the metrics. Asked for when they are read, of the configuration
+    /// in force: what is watched for sessions from before a reload says nothing about it.
+    pub fn measure(&self) {
+        self.targets.iter().for_each(|target| target.measure());
+    }
+
+    /// The names of the upstreams.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().map(|target| &*target.name)
     }
 
     /// Some server answers.
@@ -212,11 +222,10 @@ impl Target {
                 }
             }
         }
-        self.show_health();
         dialled
     }
 
-    fn show_health(&self) {
+    fn measure(&self) {
         let up = self.servers.iter().filter(|server| server.is_up()).count();
         self.metrics.healthy.set(up.try_into().unwrap_or(i64::MAX));
     }

@@ -68,7 +68,7 @@ impl Https {
 
 fn read(files: &CertificateFiles, metrics: &Metrics) -> Result<Arc<CertifiedKey>, TlsError> {
     let certificate = Certificate::load(files)?;
-    metrics.certificate_expires(&certificate.files.certificate.to_string_lossy(), certificate.not_after);
+    metrics.certificates("console", [(certificate.files.certificate.to_string_lossy(), certificate.not_after)].into_iter());
     Ok(certificate.key)
 }
 

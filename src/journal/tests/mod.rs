@@ -10,13 +10,13 @@ use crate::telemetry::{Incomplete, Outcome, StageResult, Violation, log::Format,
 use crate::value::Id;
 use std::time::{Duration, Instant};
 
-fn journal() -> (Arc<Journal>, Arc<Metrics>) {
+pub(super) fn journal() -> (Arc<Journal>, Arc<Metrics>) {
     let metrics = Metrics::new().unwrap();
     let stages = ["limits", "slow"].map(|name| (name.into(), metrics.stage(name))).into();
     (Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx"), stages)), metrics)
 }
 
-fn client() -> Arc<Client> {
+pub(super) fn client() -> Arc<Client> {
     Arc::new(Client {
         listener: "mx".into(),
         address: "192.0.2.1:4711".parse().unwrap(),
@@ -34,11 +34,11 @@ fn client() -> Arc<Client> {
     })
 }
 
-fn mail() -> Mail {
+pub(super) fn mail() -> Mail {
     Mail::new(ReversePath(Address::parse("alice@example.org", false)))
 }
 
-fn recipient(address: &str) -> Recipient {
+pub(super) fn recipient(address: &str) -> Recipient {
     Recipient::new(Address::parse(address, false).unwrap())
 }
 

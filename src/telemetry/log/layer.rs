@@ -174,6 +174,8 @@ enum Place {
     Angled,
     /// Addresses divided by LF: a list.
     List,
+    /// Seconds, as their `Display` has them: a number, also for who computes with the lines.
+    Number,
     Other,
 }
 
@@ -184,6 +186,7 @@ impl Place {
             "message" => Self::Message,
             "from" | "helo" | "message_id" => Self::Angled,
             "to" => Self::List,
+            "delay" | "duration" => Self::Number,
             _ => Self::Other,
         }
     }
@@ -204,8 +207,13 @@ impl Visitor<'_> {
                 if !fields.is_empty() {
                     fields.push_str(self.separator);
                 }
-                // Postfix writes it so.
-                fields.push_str(if name == "message_id" { "message-id" } else { name });
+                // Postfix writes them so. The count of HELO has a name of its own for those who index
+                // fields, and want one kind of value in each: `helo` is a name elsewhere.
+                fields.push_str(match name {
+                    "message_id" => "message-id",
+                    "helo_count" => "helo",
+                    name => name,
+                });
                 fields.push('=');
             }
             Format::Json => {
@@ -229,7 +237,11 @@ impl Visitor<'_> {
                 self.scratch.message.push_str(",\"message\":");
                 escape::push_json(&mut self.scratch.message, value.strip_suffix(';').unwrap_or(value));
             }
-            (Place::Angled | Place::List | Place::Other, format) => {
+            (Place::Number, _) if value.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !value.is_empty() => {
+                self.key(field.name());
+                self.scratch.fields.push_str(value);
+            }
+            (Place::Angled | Place::List | Place::Number | Place::Other, format) => {
                 self.key(field.name());
                 let fields = &mut self.scratch.fields;
                 match (place, format) {
@@ -244,7 +256,7 @@ impl Visitor<'_> {
 
     /// Numbers and the like, which need no quotes in either format.
     fn literal(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if matches!(Place::of(field.name()), Place::Other) {
+        if matches!(Place::of(field.name()), Place::Other | Place::Number) {
             self.key(field.name());
             let _ = self.scratch.fields.write_fmt(value);
         } else {
@@ -348,6 +360,14 @@ mod tests {
         assert_eq!(rest, "info hello\n");
         let pattern: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(pattern, "0000-00-00T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn numbers_are_numbers_and_no_name_has_two_kinds() {
+        let line = || tracing::info!(helo_count = 2_u32, duration = %"0.25", delay = %"\",\"x\":1", "disconnect");
+        assert_eq!(capture(Format::Text, true, line), "<6>disconnect helo=2 duration=0.25 delay=\"\\\",\\\"x\\\":1\"\n");
+        let json = capture(Format::Json, true, line);
+        assert!(json.contains(r#","helo_count":2,"duration":0.25,"delay":"\",\"x\":1"}"#), "{json}");
     }
 
     #[test]

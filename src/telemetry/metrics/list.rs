@@ -6,6 +6,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
     core::Collector,
 };
+use std::{collections::BTreeMap, sync::Mutex};
 
 /// 1 ms to two minutes.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -19,6 +20,8 @@ macro_rules! list {
         #[derive(Debug)]
         pub struct Metrics {
             pub(super) registry: Registry,
+            /// The certificates that each part of the program serves.
+            pub(super) served: Mutex<BTreeMap<&'static str, Vec<String>>>,
             $($(#[$meta])* $visible $field: $type,)+
         }
 
@@ -28,7 +31,7 @@ macro_rules! list {
             pub(super) fn register() -> Result<Self> {
                 let registry = Registry::new();
                 registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-                Ok(Self { $($field: $make(&registry, $($argument),+)?,)+ registry })
+                Ok(Self { $($field: $make(&registry, $($argument),+)?,)+ registry, served: Mutex::default() })
             }
         }
     };

@@ -15,7 +15,11 @@ pub use list::Metrics;
 pub use series::{ListenerMetrics, RuleMetrics, StageMetrics, UpstreamMetrics};
 
 use prometheus::{Encoder, IntGaugeVec, TextEncoder};
-use std::{sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 /// The classes of what is held, as the chain names them.
 const CLASSES: [&str; 5] = ["malware", "phishing", "spam", "policy", "incomplete"];
@@ -100,9 +104,34 @@ impl Metrics {
         set(&self.quarantine_keep, holding.keep);
     }
 
-    /// When the certificate known by `name` (its file) stops being valid, seconds since 1970.
-    pub fn certificate_expires(&self, name: &str, at: i64) {
-        self.certificate_expiry.with_label_values(&[name]).set(at);
+    /// The certificates that `owner` serves, by their files, and when each stops being valid, in
+    /// seconds since 1970. What he serves no longer is not told of: it would be expiring for ever.
+    pub fn certificates<'a>(&self, owner: &'static str, certificates: impl Iterator<Item = (Cow<'a, str>, i64)>) {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in served.remove(owner).unwrap_or_default() {
+            if !served.values().flatten().any(|other| *other == name) {
+                // Where there is none there is nothing to forget.
+                let _ = self.certificate_expiry.remove_label_values(&[&name]);
+            }
+        }
+        let names = served.entry(owner).or_default();
+        for (name, at) in certificates {
+            self.certificate_expiry.with_label_values(&[&name]).set(at);
+            names.push(name.into_owned());
+        }
+    }
+
+    /// An upstream that is configured no longer: how it is says nothing any more, and an alert about
+    /// it would never end. What was counted stays.
+    pub fn forget_upstream(&self, name: &str) {
+        for family in [&self.upstream_servers, &self.upstream_healthy, &self.upstream_limit] {
+            let _ = family.remove_label_values(&[name]);
+        }
+    }
+
+    /// The same for a stage.
+    pub fn forget_stage(&self, name: &str) {
+        let _ = self.stage_breaker.remove_label_values(&[name]);
     }
 
     /// Octets of messages under way, in memory and on disk.
@@ -131,6 +160,27 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_configured_no_longer_is_not_told_of() {
+        let metrics = Metrics::new().unwrap();
+        let (_stage, _upstream) = (metrics.stage("old"), metrics.upstream("old"));
+        metrics.certificates("console", [("shared.pem".into(), 3)].into_iter());
+        metrics.certificates("listeners", [("old.pem".into(), 1), ("shared.pem".into(), 3)].into_iter());
+        metrics.certificates("listeners", [("new.pem".into(), 2)].into_iter());
+        metrics.forget_stage("old");
+        metrics.forget_upstream("old");
+        metrics.forget_upstream("old");
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for name in ["octroi_upstream_servers", "octroi_stage_breaker_open", "octroi_tls_certificate"] {
+            let stale = text.lines().find(|line| line.starts_with(name) && line.contains("old"));
+            assert_eq!(stale, None);
+        }
+        for (name, at) in [("new", 2), ("shared", 3)] {
+            let series = format!("octroi_tls_certificate_expiry_timestamp_seconds{{certificate=\"{name}.pem\"}} {at}");
+            assert!(text.contains(&series), "{series} not in {text}");
+        }
+    }
 
     #[test]
     fn every_series_stands_at_zero_from_the_start() {
