@@ -20,6 +20,7 @@ mod dialogues;
 mod hooks;
 mod milters;
 mod mime;
+mod monitoring;
 mod package;
 mod partners;
 mod programs;

@@ -230,6 +230,11 @@ impl Gate {
         self.address("mx")
     }
 
+    /// Where /metrics is.
+    pub fn monitoring(&self) -> SocketAddr {
+        self.http
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it does not run").id()
     }

@@ -2,6 +2,7 @@
 
 pub mod clamd;
 pub mod milters;
+pub mod prometheus;
 pub mod rspamd;
 pub mod scripted;
 pub mod spamd;
@@ -19,12 +20,26 @@ use std::{
 pub fn find(name: &str) -> Option<PathBuf> {
     let unpacked = target().join("partners");
     let places = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin"].map(PathBuf::from);
-    let mut candidates = places.iter().map(|place| place.join(name)).chain([unpacked.join("exim/usr/sbin").join(name)]);
+    let mut candidates = places
+        .iter()
+        .map(|place| place.join(name))
+        .chain(["exim/usr/sbin", "prometheus/usr/bin"].map(|place| unpacked.join(place).join(name)));
     let found = candidates.find(|path| path.exists());
     if found.is_none() {
         skip(&format!("{name} is not installed; ./test installs it"));
     }
     found
+}
+
+/// A folder that `./test` makes for a partner; `None`, with a word, where it is missing. Under
+/// `CI=true` that is a failure.
+pub fn unpacked(name: &str) -> Option<PathBuf> {
+    let folder = target().join("partners").join(name);
+    if !folder.exists() {
+        skip(&format!("{} is not there; ./test makes it", folder.display()));
+        return None;
+    }
+    Some(folder)
 }
 
 /// Whether we are root, which Postfix and Exim want; if not, with a word. Under `CI=true` that is
