@@ -29,6 +29,7 @@
 //! | [`quarantine`] | messages held for a person, and what became of them |
 //! | [`audit`] | who did what, in a chain that shows any change to it |
 //! | [`accounts`] | who may sign in to the console, how, and what for |
+//! | [`preview`] | what is in a message, harmless to look at |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
 //! | [`console`] | where people review what is held: sign-in, pages, API |
 //! | [`config`] | composes every module's own settings; errors with line and column |
@@ -46,6 +47,7 @@ pub mod gate;
 pub mod journal;
 pub mod manual;
 pub mod message;
+pub mod preview;
 pub mod quarantine;
 pub mod smtp;
 pub mod stages;

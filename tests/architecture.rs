@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("quarantine", &["chain", "message", "smtp", "storage", "telemetry", "value"]),
     ("audit", &["storage", "value"]),
     ("accounts", &["audit", "storage", "value"]),
+    ("preview", &["message", "smtp", "unpack", "value"]),
     ("gate", BELOW),
     ("console", BELOW),
     ("config", BELOW),
@@ -73,6 +74,7 @@ const ONLY: &[Only] = &[
         within: &["storage/"],
         otherwise: "a second way to the database has other settings, and no engine in its place",
     },
+    Only { word: "ammonia", within: &["preview/"], otherwise: "HTML of mail is cleaned in one place, within bounds" },
     Only { word: "prometheus", within: &["telemetry/"], otherwise: "a metric outside the one list has no documentation and no zero" },
     Only {
         word: "rustls",

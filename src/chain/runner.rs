@@ -40,6 +40,9 @@ pub struct Conclusion {
     pub verdict: Verdict,
     /// The stage whose verdict it is, or `rule NAME`; `None` where all let the message pass.
     pub decided_by: Option<Box<str>>,
+    /// How many stages and rules would not have it delivered to all: with one, `verdict` is all that
+    /// stands against it.
+    pub objections: usize,
     /// What becomes of it for single recipients, where that is stricter than `verdict`.
     pub recipients: Vec<(Address, ForRecipient)>,
     /// Where it is delivered, the original is held first: a stage takes something out of it.
@@ -329,6 +332,7 @@ impl Drop for Inspections {
 impl Conclusion {
     /// Takes one stage's report in; gives its edits back.
     fn heed(&mut self, report: Report, stage: &str) -> Vec<Edit> {
+        self.objections += usize::from(report.verdict != Verdict::Deliver);
         if report.verdict.is_stricter_than(&self.verdict) {
             self.verdict = report.verdict;
             self.decided_by = Some(stage.into());
@@ -359,6 +363,7 @@ impl Conclusion {
             findings: &self.findings,
         };
         let judgement = chain.rules().judge(&facts);
+        self.objections += usize::from(judgement.verdict != Verdict::Deliver);
         if judgement.verdict.is_stricter_than(&self.verdict) {
             self.verdict = judgement.verdict;
             self.decided_by = judgement.by.map(|rule| format!("rule {rule}").into());

@@ -47,6 +47,12 @@ impl HoldClass {
             Self::Incomplete => "incomplete",
         }
     }
+
+    /// The other way round.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
 }
 
 /// What becomes of a message. The strictest of all stages wins.

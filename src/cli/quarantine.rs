@@ -5,10 +5,12 @@ use super::{
     ConfigFile, Failure,
     style::{Colour, Out},
 };
+use crate::audit::{Action, Actor, Audit, Event};
+use crate::chain::HoldClass;
 use crate::config::Config;
 use crate::gate::release::Releaser;
 use crate::journal::queue_id;
-use crate::quarantine::{Claim, Filter, Quarantine, QuarantineError, State};
+use crate::quarantine::{Ask, By, Claim, Cursor, Entry, Filter, Order, Quarantine, QuarantineError, Request, State};
 use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
 use crate::value::parse_duration;
@@ -55,6 +57,9 @@ struct List {
     /// Only to this address or domain.
     #[arg(long)]
     recipient: Option<String>,
+    /// Only with these words in subject, From or sender.
+    #[arg(long)]
+    text: Option<String>,
     /// Only entries stored at least so long ago, such as `7d`.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older: Option<Duration>,
@@ -102,6 +107,10 @@ struct Release {
     /// Also to those who have it already, or of whom nobody knows whether they do.
     #[arg(long)]
     again: bool,
+    /// Who else wants it, for classes that two people have to want (`four_eyes`): stands in the
+    /// record, and is not proved here as it is in the console.
+    #[arg(long, value_name = "NAME")]
+    second: Option<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -151,17 +160,12 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
 
 /// What all of them work on. One that was never made is not made here, as a user the service may
 /// not be.
-fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine), Failure> {
+fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine, Store), Failure> {
     let config = Config::load(&file.config)?;
     let metrics = Metrics::new()?;
-    let quarantine =
-        Quarantine::new(Store::open(&config.gate.settings.state_dir, Access::Existing)?, config.gate.quarantine.clone(), &metrics);
-    Ok((config, metrics, quarantine))
-}
-
-/// Who acts, for the record.
-fn who() -> String {
-    format!("uid {}", rustix::process::getuid().as_raw())
+    let store = Store::open(&config.gate.settings.state_dir, Access::Existing)?;
+    let quarantine = Quarantine::new(store.clone(), config.gate.quarantine.clone(), &metrics);
+    Ok((config, metrics, quarantine, store))
 }
 
 impl List {
@@ -171,18 +175,20 @@ impl List {
             word => Some(State::parse(word).ok_or_else(|| Failure(format!("no state is called `{word}`")))?),
         };
         let ago = |since: Option<Duration>| since.and_then(|since| SystemTime::now().checked_sub(since));
+        let class = |word: &String| HoldClass::parse(word).ok_or_else(|| Failure(format!("no class is called `{word}`")));
+        let below = |text: &String| Cursor::parse(text).ok_or_else(|| Failure(format!("`{text}` is no entry's id")));
         let filter = Filter {
-            class: self.class.clone(),
+            class: self.class.as_ref().map(class).transpose()?,
             state,
             sender: self.sender.clone(),
             recipient: self.recipient.clone(),
             after: ago(self.newer),
             before: ago(self.older),
-            below: self.below.clone(),
-            limit: self.limit,
+            text: self.text.clone(),
+            ..Filter::default()
         };
-        let (_, _, quarantine) = open(&self.file)?;
-        let entries = quarantine.list(&filter).await?;
+        let (_, _, quarantine, _) = open(&self.file)?;
+        let entries = all(&quarantine, &filter, self.below.as_ref().map(below).transpose()?, self.limit).await?;
         if self.json {
             out.line(serde_json::Value::from_iter(entries.iter().map(show::json)));
         } else {
@@ -192,12 +198,26 @@ impl List {
     }
 }
 
+/// The first `limit`, however far they are: here nobody waits for a page.
+async fn all(quarantine: &Quarantine, filter: &Filter, mut at: Option<Cursor>, limit: u64) -> Result<Vec<Entry>, QuarantineError> {
+    let mut entries = Vec::new();
+    while let Some(left) = limit.checked_sub(entries.len() as u64).filter(|left| *left > 0) {
+        let page = quarantine.page(filter, Order::default(), at.as_ref(), left).await?;
+        entries.extend(page.entries);
+        let Some(next) = page.next else { break };
+        at = Some(next);
+    }
+    Ok(entries)
+}
+
 impl Show {
     async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let (config, _, quarantine) = open(&self.file)?;
+        let (config, _, quarantine, store) = open(&self.file)?;
         let entry = quarantine.entry(&self.id).await?;
         if self.raw {
             let content = quarantine.content(&entry, &crate::gate::release::spool(&config.gate.settings)?).await?;
+            let who = Actor::local();
+            Audit::new(store.database).record(Event::of(&who, Action::Download).on(&entry.id).with("what", "source")).await?;
             let mut reader = content.reader(0);
             while let Some(piece) = reader.next().await? {
                 out.octets(&piece);
@@ -213,13 +233,18 @@ impl Show {
 
 impl Release {
     async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let (config, metrics, quarantine) = open(&self.file)?;
+        let (config, metrics, quarantine, store) = open(&self.file)?;
         let setup = config.gate;
-        let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics)?;
+        let audit = Audit::new(store.database);
+        let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics, audit)?;
         let entry = quarantine.entry(&self.id).await?;
-        let by = who();
-        let claim = Claim { recipients: &self.recipient, again: self.again, by: &by };
-        let released = releaser.release(&quarantine, entry, claim).await?;
+        let who = Actor::local();
+        let request = match &self.second {
+            Some(second) => Some(self.asked_for(&quarantine, &entry, second).await?),
+            None => None,
+        };
+        let claim = Claim { recipients: &self.recipient, again: self.again, by: By::from(&*who.name), request: request.as_ref() };
+        let released = releaser.release(&quarantine, entry, claim, &who).await?;
         if self.json {
             let one = |part: &crate::gate::release::Released| {
                 json!({
@@ -247,12 +272,27 @@ impl Release {
     }
 }
 
+impl Release {
+    /// The request of `second`, who has made it in the console or is said to have.
+    async fn asked_for(&self, quarantine: &Quarantine, entry: &Entry, second: &str) -> Result<Request, Failure> {
+        if let Some(request) = quarantine.pending(&entry.id).await? {
+            let is_meant = request.asked_by == second && self.recipient.is_empty();
+            return if is_meant { Ok(request) } else { Err(Failure(format!("{} has asked for its release already", request.asked_by))) };
+        }
+        let ask = Ask { by: second.into(), recipients: &self.recipient, why: "named on the command line" };
+        quarantine.ask(entry, ask).await?;
+        quarantine.pending(&entry.id).await?.ok_or_else(|| Failure("somebody else has decided already".into()))
+    }
+}
+
 impl Delete {
     async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let (_, _, quarantine) = open(&self.file)?;
+        let (_, _, quarantine, _) = open(&self.file)?;
         let mut results: Vec<(&str, Result<(), QuarantineError>)> = Vec::new();
+        let who = Actor::local();
         for id in &self.ids {
-            results.push((id, quarantine.delete(id, &who()).await));
+            let by = By { name: &who.name, record: Some(Event::of(&who, Action::Delete).on(id).statement()) };
+            results.push((id, quarantine.delete(id, by).await));
         }
         if self.json {
             let one = |(id, result): &(&str, Result<(), QuarantineError>)| json!({ "id": id, "deleted": result.is_ok(), "error": result.as_ref().err().map(ToString::to_string) });
@@ -271,8 +311,11 @@ impl Delete {
 
 impl Hold {
     async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let (_, _, quarantine) = open(&self.file)?;
-        quarantine.legal_hold(&self.id, !self.lift, &who()).await?;
+        let (_, _, quarantine, _) = open(&self.file)?;
+        let who = Actor::local();
+        let action = if self.lift { Action::HoldLift } else { Action::Hold };
+        let by = By { name: &who.name, record: Some(Event::of(&who, action).on(&self.id).statement()) };
+        quarantine.legal_hold(&self.id, !self.lift, by).await?;
         out.line(format_args!("{} {}", self.id, if self.lift { "is under legal hold no more" } else { "is under legal hold" }));
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,7 @@ use super::received;
 use crate::chain::{Conclusion, ForRecipient, Hold, Verdict};
 use crate::journal;
 use crate::message::{Client, Envelope, Message};
-use crate::quarantine::{Committed, Held, Quarantine, QuarantineError};
+use crate::quarantine::{Cause, Committed, Held, Quarantine, QuarantineError, is_authenticated};
 use crate::smtp::{Address, Custody, Recipient, Refusal, Reply};
 use crate::upstream::{Answer, Body, Outgoing, Seat, Transaction, Upstream, UpstreamError};
 use crate::value::Id;
@@ -72,9 +72,10 @@ pub(super) enum Placed {
 pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'_>) -> Placed {
     let edited = conclusion.edits.change_envelope().then(|| conclusion.edits.envelope(&ended.message.envelope));
     let envelope = edited.as_ref().unwrap_or(&ended.message.envelope);
+    let allowances = allowances(ended, conclusion).await;
     let fates = match &conclusion.verdict {
         Verdict::Refuse(refusal) => return Placed::Refused(refusal.clone()),
-        Verdict::Quarantine(hold) => Fates::all_held(hold, &ended.received.envelope.recipients),
+        Verdict::Quarantine(hold) => Fates::held_but(hold, &ended.received.envelope.recipients, &allowances),
         verdict => Fates::of(&envelope.recipients, &conclusion.recipients, *verdict == Verdict::Deliver),
     };
     let held = fates.held.iter().map(|(_, recipients)| recipients.len()).sum();
@@ -99,8 +100,13 @@ pub(super) async fn place(ended: &Ended<'_>, conclusion: &Conclusion, way: Way<'
         rest = Envelope { mail: envelope.mail.clone(), recipients: fates.delivered.into_iter().cloned().collect() };
         &rest
     };
-    let refused = match deliver(ended, conclusion, way, envelope, is_all).await {
-        Ok(Answer::Yes(custody)) => return Placed::Delivered { custody, held },
+    let refused = match deliver(ended, conclusion, way, envelope, is_all, !allowances.is_empty()).await {
+        Ok(Answer::Yes(custody)) => {
+            if !allowances.is_empty() {
+                used(ended, &allowances).await;
+            }
+            return Placed::Delivered { custody, held };
+        }
         Ok(Answer::No(refusal)) => Placed::Refused(refusal),
         Err(error) => Placed::Unanswered(error),
     };
@@ -118,8 +124,12 @@ struct Fates<'a> {
 }
 
 impl<'a> Fates<'a> {
-    fn all_held(hold: &'a Hold, recipients: &'a [Recipient]) -> Self {
-        Self { delivered: Vec::new(), held: vec![(hold, recipients.iter().collect())] }
+    /// Held for all but those that `allowed` names.
+    fn held_but(hold: &'a Hold, recipients: &'a [Recipient], allowed: &[(String, i64)]) -> Self {
+        let is_allowed =
+            |recipient: &&Recipient| allowed.iter().any(|(address, _)| recipient.address.as_str().eq_ignore_ascii_case(address));
+        let (delivered, held): (_, Vec<_>) = recipients.iter().partition(is_allowed);
+        Self { delivered, held: if held.is_empty() { Vec::new() } else { vec![(hold, held)] } }
     }
 
     /// `single` says what is stricter for some; the others get it, or with `deliver` false nobody
@@ -142,6 +152,46 @@ impl<'a> Fates<'a> {
             }
         }
         fates
+    }
+}
+
+/// Tells filters behind us that a person allowed such mail, and whoever looks why it is here.
+const ALLOWED: &str = "X-Octroi-Allowed";
+
+/// Recipients that a reviewer allows such mail for, where nothing but this one decision holds it. Where
+/// that cannot be known it is held.
+async fn allowances(ended: &Ended<'_>, conclusion: &Conclusion) -> Vec<(String, i64)> {
+    let (Verdict::Quarantine(hold), 1, Some(decided_by)) = (&conclusion.verdict, conclusion.objections, ended.entry.by()) else {
+        return Vec::new();
+    };
+    let sender = &ended.received.envelope.mail.reverse_path.0;
+    let Some(sender) = sender.as_ref().map(|address| address.as_str().to_ascii_lowercase()) else { return Vec::new() };
+    // What edits make of the envelope is another message's.
+    if conclusion.edits.change_envelope() {
+        return Vec::new();
+    }
+    let authenticated = is_authenticated(&sender, ended.entry.findings());
+    let cause = Cause { class: hold.class, decided_by, sender: &sender, authenticated };
+    let stricter = |recipient: &&Recipient| conclusion.recipients.iter().any(|(address, _)| address.is_same_mailbox(&recipient.address));
+    let recipients = ended.received.envelope.recipients.iter().filter(|recipient| !stricter(recipient));
+    let recipients: Vec<_> = recipients.map(|recipient| recipient.address.as_str().to_ascii_lowercase()).collect();
+    match ended.quarantine.allowed(cause, &recipients).await {
+        Ok(allowed) => allowed,
+        Err(error) => {
+            tracing::warn!(id = %ended.id, "what is allowed cannot be looked up, so it is held: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// Notes what was let through.
+async fn used(ended: &Ended<'_>, allowances: &[(String, i64)]) {
+    let mut numbers: Vec<_> = allowances.iter().map(|(_, number)| *number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    tracing::info!(id = %ended.id, allowances = ?numbers, by = ended.entry.by(), "let through: a reviewer allows it");
+    if let Err(error) = ended.quarantine.allowance_used(&numbers).await {
+        tracing::warn!(id = %ended.id, "that allowances were used could not be written down: {error}");
     }
 }
 
@@ -187,13 +237,15 @@ async fn withdraw(ended: &Ended<'_>, entries: Vec<Committed>) {
     }
 }
 
-/// `is_all`: the envelope is the one that the transaction was opened with.
+/// `is_all`: the envelope is the one that the transaction was opened with; `allowed`: it would be held
+/// if no reviewer had allowed it.
 async fn deliver(
     ended: &Ended<'_>,
     conclusion: &Conclusion,
     way: Way<'_>,
     envelope: &Envelope,
     is_all: bool,
+    allowed: bool,
 ) -> Result<Answer<Box<dyn Custody + Send>>, UpstreamError> {
     let transaction = match (way.transaction, is_all) {
         (Some(transaction), true) => transaction,
@@ -207,18 +259,21 @@ async fn deliver(
             }
         }
     };
-    match transaction.deliver(outgoing(ended, conclusion, &envelope.recipients)).await? {
+    match transaction.deliver(outgoing(ended, conclusion, &envelope.recipients, allowed)).await? {
         Answer::Yes(accepted) => Ok(Answer::Yes(Box::new(accepted))),
         Answer::No(refusal) => Ok(Answer::No(refusal)),
     }
 }
 
 /// What the upstream gets: our trace field, the header section as edited, the body.
-fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion, recipients: &[Recipient]) -> Outgoing {
+fn outgoing(ended: &Ended<'_>, conclusion: &Conclusion, recipients: &[Recipient], allowed: bool) -> Outgoing {
     let message = ended.message;
     let trace = received::received(ended.hostname, ended.id, ended.client, message.envelope.mail.utf8, recipients, SystemTime::now());
     let headers = conclusion.edits.apply(&message.headers);
-    let mut prefix = vec![trace, headers];
+    let mark = allowed.then(|| Bytes::from(format!("{ALLOWED}: {}\r\n", ended.entry.by().unwrap_or_default())));
+    let mut prefix = vec![trace];
+    prefix.extend(mark);
+    prefix.push(headers);
     let replacement = conclusion.edits.body_replacement();
     // A message may end with its header section, without an empty line.
     if message.content.len() > message.headers.as_bytes().len() as u64 || replacement.is_some() {

@@ -6,6 +6,7 @@ use super::{
     received::{self, Trace},
     settings::Settings,
 };
+use crate::audit::{Action, Actor, Audit, Event};
 use crate::message::{Client, Content, HeaderEnd, spool};
 use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError};
 use crate::smtp::{Custody as _, Domain, Recipient};
@@ -56,6 +57,7 @@ pub struct Releaser {
     header_size: usize,
     spool: spool::Settings,
     upstreams: Upstreams,
+    audit: Audit,
 }
 
 impl Releaser {
@@ -68,6 +70,7 @@ impl Releaser {
         upstreams: Vec<upstream::Settings>,
         routes: &[upstream::Route],
         metrics: &Arc<Metrics>,
+        audit: Audit,
     ) -> Result<Self, StartError> {
         let shared = upstream::Shared::new(upstreams, routes, settings.timeouts.upstream, &settings.hostname, metrics);
         Ok(Self {
@@ -75,16 +78,31 @@ impl Releaser {
             header_size: usize::try_from(settings.limits.header_size).unwrap_or(usize::MAX),
             spool: spool(settings)?,
             upstreams: Upstreams::for_worker(&shared),
+            audit,
         })
     }
 
-    /// Releases `entry`, as it was read, to the recipients that `claim` names; waits for the MTA.
+    /// Releases `entry`, as it was read, to the recipients that `claim` names; waits for the MTA. The
+    /// audit has it twice, in the name of `who`: begun, in the same commit as the claim, and what
+    /// became of it.
     ///
     /// # Errors
     /// Nothing was sent to anybody.
-    pub async fn release(&self, quarantine: &Quarantine, entry: Entry, claim: Claim<'_>) -> Result<Vec<Released>, QuarantineError> {
+    pub async fn release(
+        &self,
+        quarantine: &Quarantine,
+        entry: Entry,
+        mut claim: Claim<'_>,
+        who: &Actor,
+    ) -> Result<Vec<Released>, QuarantineError> {
         // Before anything is claimed: what cannot be read is not sent.
         let content = quarantine.content(&entry, &self.spool).await?;
+        let id = entry.id.clone();
+        let begun = match claim.request {
+            Some(request) => Event::of(who, Action::ReleaseApprove).with("asked_by", &*request.asked_by),
+            None => Event::of(who, Action::Release).with("step", "begun"),
+        };
+        claim.by.record = Some(begun.on(&id).with("recipients", claim.recipients.to_vec()).statement());
         let claimed = quarantine.claim(entry, claim).await?;
         let route = |recipient: &Recipient| Arc::clone(self.upstreams.route(&recipient.address).name());
         let mut all = Vec::new();
@@ -100,7 +118,15 @@ impl Releaser {
             if let Err(error) = noted {
                 tracing::error!(entry = part.entry.id, "what became of its release could not be written down: {error}");
             }
-            let recipients = part.recipients.iter().map(|recipient| recipient.address.as_str().to_owned()).collect();
+            let recipients: Vec<_> = part.recipients.iter().map(|recipient| recipient.address.as_str().to_owned()).collect();
+            let (action, reply) = match &result {
+                Ok(reply) => (Action::Release, reply.clone()),
+                Err(why) => (Action::ReleaseFailed, why.to_string()),
+            };
+            let event = Event::of(who, action).on(&id).with("recipients", recipients.clone()).with("reply", reply);
+            if let Err(error) = self.audit.record(event).await {
+                tracing::error!(entry = id, "what became of its release is not in the audit: {error}");
+            }
             all.push(Released { upstream: Arc::clone(upstream.name()), recipients, result });
         }
         Ok(all)

@@ -47,6 +47,8 @@ pub struct Part {
     pub file_name: Option<Box<str>>,
     /// Where its body stands in the content, transfer encoding and all.
     pub body: Range<u64>,
+    /// Containers and messages around it.
+    pub depth: usize,
 }
 
 /// Why there is no view.
@@ -201,29 +203,47 @@ static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
 
 fn structure(octets: &[u8]) -> Vec<Part> {
     // A nested message is taken apart here, level by level, rather than dropped, which recurses.
-    let mut open = vec![PARSER.parse(octets).map(|message| message.parts).unwrap_or_default().into_iter()];
+    let first = PARSER.parse(octets).map(|message| message.parts).unwrap_or_default();
+    let mut open = vec![(depths(&first, 0).into_iter(), first.into_iter())];
     let mut parts = Vec::new();
-    while let Some(level) = open.last_mut() {
+    while let Some((depths_of_level, level)) = open.last_mut() {
         let Some(part) = level.next() else {
             open.pop();
             continue;
         };
-        parts.push(describe(&part));
+        let depth = depths_of_level.next().unwrap_or_default();
+        parts.push(describe(&part, depth));
         if let PartType::Message(message) = part.body {
-            open.push(message.parts.into_iter());
+            open.push((depths(&message.parts, depth + 1).into_iter(), message.parts.into_iter()));
         }
     }
     parts
 }
 
-fn describe(part: &MessagePart<'_>) -> Part {
+/// How deep each part of a level lies, whose first lies at `depth`. Containers name their parts, which
+/// stand behind them.
+fn depths(parts: &[MessagePart<'_>], depth: usize) -> Vec<usize> {
+    let mut depths = vec![depth; parts.len()];
+    for (at, part) in parts.iter().enumerate() {
+        let PartType::Multipart(children) = &part.body else { continue };
+        let own = depths.get(at).copied().unwrap_or(depth);
+        for child in children.iter().filter_map(|child| usize::try_from(*child).ok()) {
+            if let Some(place) = depths.get_mut(child) {
+                *place = own + 1;
+            }
+        }
+    }
+    depths
+}
+
+fn describe(part: &MessagePart<'_>, depth: usize) -> Part {
     let content_type = part.content_type().map_or_else(
         || "text/plain".into(),
         |declared| format!("{}/{}", declared.ctype(), declared.subtype().unwrap_or_default()).to_ascii_lowercase().into(),
     );
     let file_name = part.attachment_name().map(|name| name.chars().take(FILE_NAME).collect::<String>().into());
     let body = u64::from(part.offset_body)..u64::from(part.offset_end.max(part.offset_body));
-    Part { content_type, file_name, body }
+    Part { content_type, file_name, body, depth }
 }
 
 #[cfg(test)]
@@ -255,6 +275,7 @@ mod tests {
             ("image/png", Some("é.png")),
         ];
         assert_eq!(told, expected);
+        assert_eq!(view.parts().iter().map(|part| part.depth).collect::<Vec<_>>(), [0, 1, 1, 1, 2]);
         let body = |n: usize| &MIXED[view.parts()[n].body.start as usize..view.parts()[n].body.end as usize];
         assert_eq!((body(1), body(2), body(4)), ("hello", "AAAA", "png"), "bodies as they stand, encodings not undone");
     }

@@ -1,5 +1,5 @@
 //! What is known of an entry, as reviewers see it.
-use super::{QuarantineError, time};
+use super::{Cursor, QuarantineError, Sort, Visible, time};
 use crate::storage::{Row, StorageError};
 use crate::value::words;
 use std::time::SystemTime;
@@ -59,7 +59,12 @@ pub struct Entry {
     pub findings: String,
     /// JSON.
     pub timings: String,
+    /// Whose it is to look.
+    pub assigned: Option<String>,
+    /// In the order of the envelope; those that may be seen by who asked.
     pub recipients: Vec<Recipient>,
+    /// How many more there are, which he may not see.
+    pub hidden: usize,
 }
 
 /// One recipient of an entry.
@@ -78,7 +83,7 @@ pub struct Recipient {
 }
 
 pub(super) const COLUMNS: &str = "id, message, stored_at, received_at, class, reason, decided_by, state, changed_at, changed_by, \
-    legal_hold, listener, client, sender, mail, header_from, subject, message_id, size, stored, sha256, findings, timings";
+    legal_hold, listener, client, sender, mail, header_from, subject, message_id, size, stored, sha256, findings, timings, assigned";
 pub(super) const RECIPIENT_COLUMNS: &str = "position, address, arguments, state, attempts, changed_at, changed_by, reply, entry";
 
 impl Entry {
@@ -108,8 +113,28 @@ impl Entry {
             sha256: row.text(20)?,
             findings: row.text(21)?,
             timings: row.text(22)?,
+            assigned: row.optional_text(23)?,
             recipients: Vec::new(),
+            hidden: 0,
         })
+    }
+
+    /// Its place in a list that is sorted so.
+    #[must_use]
+    pub fn cursor(&self, sort: Sort) -> Cursor {
+        let key = match sort {
+            Sort::Time => String::new(),
+            Sort::Size => self.size.to_string(),
+            Sort::Sender => self.sender.clone(),
+        };
+        Cursor { id: self.id.clone(), key }
+    }
+
+    /// Leaves of its recipients those that may be seen.
+    pub(super) fn show_to(&mut self, visible: &Visible) {
+        let all = self.recipients.len();
+        self.recipients.retain(|recipient| visible.covers(&recipient.address));
+        self.hidden += all - self.recipients.len();
     }
 }
 

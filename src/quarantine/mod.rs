@@ -10,24 +10,36 @@
 //!           │                 └─ refused by the MTA ─▶ held
 //!           └─ delete, or too old ─▶ deleted                    the whole entry; never under legal hold
 //! ```
+//!
+//! A class that takes two people (`four_eyes`) is claimed with a [`Request`] only, which another than
+//! who claims has made.
 
+mod allowance;
 mod entry;
+mod filter;
 mod keep;
+mod list;
+mod note;
 mod release;
+mod request;
 mod retention;
 mod review;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use allowance::{Allow, Allowance, Cause, is_authenticated};
 pub use entry::{Entry, Recipient, RecipientState, State};
+pub use filter::{Assigned, Cursor, Filter, Order, Sort, Visible};
 pub use keep::{Committed, Held};
+pub use list::{Count, Counts, Page};
+pub use note::Note;
 pub use release::{Claim, Claimed};
-pub use review::Filter;
+pub use request::{Ask, Request, RequestState};
 pub use settings::{Retention, Settings};
 
 use crate::smtp::Refusal;
-use crate::storage::{Blobs, Database, StorageError, Store};
+use crate::storage::{Blobs, Database, Statement, StorageError, Store};
 use crate::telemetry::{Metrics, QuarantineFailure};
 use crate::value::{millis, time};
 use arc_swap::ArcSwap;
@@ -49,6 +61,12 @@ pub enum QuarantineError {
     /// Somebody else was there first, or it is not in a state in which this can be done.
     #[error("{0}")]
     Conflict(Box<str>),
+    /// Another person has to want it, too.
+    #[error("its class ({0}) is released by two people only: one asks, another approves")]
+    NeedsSecond(Box<str>),
+    /// What is asked for cannot be.
+    #[error("{0}")]
+    Wrong(Box<str>),
     /// What is read is not what was stored.
     #[error("the content of {0} is not what was stored: its SHA-256 differs")]
     Altered(Box<str>),
@@ -106,4 +124,24 @@ impl Quarantine {
     pub fn reconfigure(&self, settings: Settings) {
         self.0.settings.store(Arc::new(settings));
     }
+}
+
+/// Who decides, and what is written down in the same commit as what he decides.
+#[derive(Debug, Clone)]
+pub struct By<'a> {
+    pub name: &'a str,
+    pub record: Option<Statement>,
+}
+
+impl<'a> From<&'a str> for By<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, record: None }
+    }
+}
+
+/// A row's text from what a person wrote: so many characters at most, and of those that move a
+/// terminal or hide themselves only the ends of lines.
+fn written(text: &str, most: usize) -> String {
+    let is_plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.replace("\r\n", "\n").trim().chars().filter(is_plain).take(most).collect()
 }

@@ -1,18 +1,20 @@
 //! The book of releases: who gets what, once each. What is sent, and how, is the gate's.
-use super::{Entry, Quarantine, QuarantineError, RecipientState, State, millis};
+use super::{By, Entry, Quarantine, QuarantineError, RecipientState, Request, State, millis};
 use crate::smtp::{Mail, Recipient};
 use crate::storage::{Statement, StorageError};
 use std::time::SystemTime;
 
-/// What is to be released.
-#[derive(Debug, Clone, Copy)]
+/// What is to be released. Of a class that takes two people only with a request.
+#[derive(Debug, Clone)]
 pub struct Claim<'a> {
     /// Addresses; empty for all that do not have it yet.
     pub recipients: &'a [String],
     /// Also to those who have it, or perhaps have it.
     pub again: bool,
     /// Who releases.
-    pub by: &'a str,
+    pub by: By<'a>,
+    /// What another has asked for, and who releases hereby approves; its recipients are those meant.
+    pub request: Option<&'a Request>,
 }
 
 /// Recipients of an entry that one reviewer releases it to, and nobody else at the same time. To be
@@ -56,7 +58,14 @@ impl Quarantine {
         if let State::Lost | State::Deleted = entry.state {
             return conflict(format!("it is {}", entry.state.as_str()));
         }
-        let wanted: Vec<_> = claim.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
+        let recipients = match claim.request {
+            Some(request) if request.entry != entry.id => return conflict("it was another whose release was asked for".into()),
+            Some(request) if request.asked_by == claim.by.name => return conflict("who has asked does not approve: another has to".into()),
+            Some(request) => &request.recipients,
+            None if self.takes_two(&entry.class) => return Err(QuarantineError::NeedsSecond(entry.class.into())),
+            None => claim.recipients,
+        };
+        let wanted: Vec<_> = recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
         if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
             return conflict(format!("it is not held for {stranger}"));
         }
@@ -76,7 +85,7 @@ impl Quarantine {
         let recipients: Option<Vec<_>> = chosen.iter().map(|recipient| Recipient::read(&recipient.arguments)).collect();
         let recipients = recipients.ok_or_else(unreadable)?;
         let now = millis(SystemTime::now());
-        let batch = chosen.iter().map(|recipient| {
+        let claims = chosen.iter().map(|recipient| {
             Statement::new(
                 "UPDATE quarantine_recipient SET state = 'releasing', attempts = attempts + 1, changed_at = ?3, changed_by = ?4, reply = NULL \
                  WHERE entry = ?1 AND position = ?2 AND attempts = ?5 AND state = ?6 \
@@ -85,18 +94,19 @@ impl Quarantine {
             .with(&*entry.id)
             .with(recipient.position)
             .with(now)
-            .with(claim.by)
+            .with(claim.by.name)
             .with(recipient.attempts)
             .with(recipient.state.as_str())
             .must_change()
         });
-        match self.0.database.write(batch.collect()).await {
+        let approval = claim.request.map(|request| Self::approval(request, claim.by.name));
+        match self.0.database.write(approval.into_iter().chain(claims).chain(claim.by.record).collect()).await {
             Ok(_) => {}
             Err(StorageError::Unchanged) => return conflict("somebody else was there first".into()),
             Err(error) => return Err(error.into()),
         }
         let positions = chosen.iter().map(|recipient| (recipient.position, recipient.attempts + 1)).collect();
-        Ok(Claimed { mail, recipients, positions, by: claim.by.to_owned(), entry })
+        Ok(Claimed { mail, recipients, positions, by: claim.by.name.to_owned(), entry })
     }
 
     /// The MTA answers for it, in the words of `reply`.

@@ -1,5 +1,5 @@
 //! The caretaker: what is too old goes, what a crash has left is found and repaired.
-use super::{Quarantine, QuarantineError, Retention, millis, time};
+use super::{Quarantine, QuarantineError, Retention, allowance::REMEMBERED, millis, time};
 use crate::chain::HoldClass;
 use crate::storage::{Row, Statement, StorageError};
 use crate::telemetry::{Holding, QuarantineDeletion};
@@ -76,7 +76,7 @@ impl Quarantine {
                 );
                 let rows = self.0.database.read(old.with(class.as_str()).with(millis(limit)).with(STEP as u64)).await?;
                 for row in &rows {
-                    match self.remove(&row.text(0)?, CARETAKER, QuarantineDeletion::Age).await {
+                    match self.remove(&row.text(0)?, CARETAKER.into(), QuarantineDeletion::Age).await {
                         // Somebody else was there first.
                         Ok(()) | Err(QuarantineError::Conflict(_)) => {}
                         Err(error) => return Err(error),
@@ -86,10 +86,25 @@ impl Quarantine {
                     break;
                 }
             }
-            let gone = "DELETE FROM quarantine_entry WHERE class = ?1 AND state = 'deleted' AND stored_at < ?2 AND changed_at < ?2";
-            self.0.database.write(vec![Statement::new(gone).with(class.as_str()).with(millis(limit))]).await?;
+            self.forget(class, limit).await?;
         }
+        let over = now.checked_sub(REMEMBERED).map_or(0, millis);
+        self.0.database.write(vec![Statement::new("DELETE FROM quarantine_allowance WHERE expires_at < ?1").with(over)]).await?;
         Ok(())
+    }
+
+    /// Rows of what was deleted long enough ago go, a few at a time: mail that is to be held waits for
+    /// the same writer.
+    async fn forget(&self, class: HoldClass, limit: SystemTime) -> Result<(), QuarantineError> {
+        let gone = "DELETE FROM quarantine_entry WHERE id IN (SELECT id FROM quarantine_entry \
+                    WHERE class = ?1 AND state = 'deleted' AND stored_at < ?2 AND changed_at < ?2 ORDER BY id LIMIT ?3)";
+        loop {
+            let batch = vec![Statement::new(gone).with(class.as_str()).with(millis(limit)).with(STEP as u64)];
+            let changed = self.0.database.write(batch).await?;
+            if changed.first().is_none_or(|rows| *rows < STEP) {
+                return Ok(());
+            }
+        }
     }
 
     /// Entries without content are marked lost and told; contents without an entry, older than

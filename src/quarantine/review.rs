@@ -1,6 +1,6 @@
 //! Looking at what is held, and deciding about it.
 use super::{
-    Entry, Quarantine, QuarantineError, Recipient, State,
+    By, Entry, Quarantine, QuarantineError, Recipient, State, Visible,
     entry::{COLUMNS, RECIPIENT_COLUMNS},
     millis,
 };
@@ -10,107 +10,18 @@ use crate::telemetry::QuarantineDeletion;
 use aws_lc_rs::digest::{Context, SHA256};
 use std::time::SystemTime;
 
-/// The most entries of one page.
-const PAGE: u64 = 1000;
-
-/// Which entries to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub class: Option<String>,
-    pub state: Option<State>,
-    /// A whole address, or with a `@` in front all of a domain.
-    pub sender: Option<String>,
-    pub recipient: Option<String>,
-    /// Stored after, and before.
-    pub after: Option<SystemTime>,
-    pub before: Option<SystemTime>,
-    /// Only entries older than the one of this id: the last of the page before.
-    pub below: Option<String>,
-    /// At most 1000.
-    pub limit: u64,
-}
-
-impl Filter {
-    /// The statement, and only with what is asked: what is not there needs no index.
-    fn statement(&self) -> Statement {
-        let mut conditions = Vec::new();
-        let mut values: Vec<crate::storage::Value> = Vec::new();
-        let mut condition = |sql: &str, value: crate::storage::Value| {
-            values.push(value);
-            conditions.push(sql.replace("?", &format!("?{}", values.len())));
-        };
-        if let Some(class) = &self.class {
-            condition("class = ?", class.as_str().into());
-        }
-        if let Some(state) = self.state {
-            condition("state = ?", state.as_str().into());
-        }
-        if let Some(sender) = &self.sender {
-            let (is, value) = address(sender);
-            condition(&format!("sender {is}"), value.into());
-        }
-        if let Some(recipient) = &self.recipient {
-            let (is, value) = address(recipient);
-            condition(&format!("id IN (SELECT entry FROM quarantine_recipient WHERE address {is})"), value.into());
-        }
-        if let Some(after) = self.after {
-            condition("stored_at >= ?", millis(after).into());
-        }
-        if let Some(before) = self.before {
-            condition("stored_at < ?", millis(before).into());
-        }
-        if let Some(below) = &self.below {
-            condition("id < ?", below.as_str().into());
-        }
-        condition("?", self.limit.clamp(1, PAGE).into());
-        let limit = conditions.pop().unwrap_or_default();
-        let conditions = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-        let statement = Statement::new(format!("SELECT {COLUMNS} FROM quarantine_entry {conditions} ORDER BY id DESC LIMIT {limit}"));
-        values.into_iter().fold(statement, Statement::with)
-    }
-}
-
-/// How an address is looked for; `@example.org` is all of a domain.
-fn address(text: &str) -> (&'static str, String) {
-    let text = text.to_ascii_lowercase();
-    if !text.starts_with('@') {
-        return ("= ?", text);
-    }
-    let mut pattern = String::from("%");
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    ("LIKE ? ESCAPE '\\'", pattern)
-}
-
 impl Quarantine {
-    /// The entries that `filter` lets through, newest first.
+    /// An entry that may be seen, with those of its recipients that may.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, QuarantineError> {
-        let rows = self.0.database.read(filter.statement()).await?;
-        let mut entries = rows.iter().map(Entry::read).collect::<Result<Vec<_>, _>>()?;
-        if entries.is_empty() {
-            return Ok(entries);
+    /// As [`entry`](Self::entry): what may not be seen is not there.
+    pub async fn visible(&self, id: &str, visible: &Visible) -> Result<Entry, QuarantineError> {
+        let mut entry = self.entry(id).await?;
+        entry.show_to(visible);
+        if entry.recipients.is_empty() && *visible != Visible::All {
+            return Err(QuarantineError::NoEntry(id.into()));
         }
-        // One question for all of a page.
-        let places: Vec<_> = (1..=entries.len()).map(|n| format!("?{n}")).collect();
-        let recipients = Statement::new(format!(
-            "SELECT {RECIPIENT_COLUMNS} FROM quarantine_recipient WHERE entry IN ({}) ORDER BY entry, position",
-            places.join(", ")
-        ));
-        let recipients = entries.iter().fold(recipients, |statement, entry| statement.with(&*entry.id));
-        for row in self.0.database.read(recipients).await? {
-            let of = row.text(8)?;
-            if let Some(entry) = entries.iter_mut().find(|entry| entry.id == of) {
-                entry.recipients.push(Recipient::read(&row)?);
-            }
-        }
-        Ok(entries)
+        Ok(entry)
     }
 
     /// One entry.
@@ -159,12 +70,12 @@ impl Quarantine {
     ///
     /// # Errors
     /// It is under legal hold, being released, or deleted already; or it cannot be written.
-    pub async fn delete(&self, id: &str, by: &str) -> Result<(), QuarantineError> {
-        self.remove(id, by, QuarantineDeletion::Reviewer).await
+    pub async fn delete<'a>(&self, id: &str, by: impl Into<By<'a>>) -> Result<(), QuarantineError> {
+        self.remove(id, by.into(), QuarantineDeletion::Reviewer).await
     }
 
-    pub(super) async fn remove(&self, id: &str, by: &str, why: QuarantineDeletion) -> Result<(), QuarantineError> {
-        let batch = vec![
+    pub(super) async fn remove(&self, id: &str, by: By<'_>, why: QuarantineDeletion) -> Result<(), QuarantineError> {
+        let mut batch = vec![
             Statement::new(
                 "UPDATE quarantine_usage SET entries = entries - 1, \
                  stored = stored - (SELECT stored FROM quarantine_entry WHERE id = ?1) \
@@ -177,8 +88,9 @@ impl Quarantine {
             Statement::new("UPDATE quarantine_entry SET state = 'deleted', changed_at = ?2, changed_by = ?3 WHERE id = ?1")
                 .with(id)
                 .with(millis(SystemTime::now()))
-                .with(by),
+                .with(by.name),
         ];
+        batch.extend(by.record);
         match self.0.database.write(batch).await {
             Ok(_) => {}
             Err(StorageError::Unchanged) => return Err(self.why_not_deleted(id).await),
@@ -201,21 +113,41 @@ impl Quarantine {
         }
     }
 
+    /// Says whose it is to look at an entry; `None`: nobody's any more.
+    ///
+    /// # Errors
+    /// There is no such entry, or it is deleted.
+    pub async fn assign<'a>(&self, id: &str, to: Option<&str>, by: impl Into<By<'a>>) -> Result<(), QuarantineError> {
+        let statement = Statement::new("UPDATE quarantine_entry SET assigned = ?2 WHERE id = ?1 AND state <> 'deleted'");
+        let batch = [statement.with(id).with(to).must_change()].into_iter().chain(by.into().record);
+        match self.0.database.write(batch.collect()).await {
+            Ok(_) => Ok(()),
+            Err(StorageError::Unchanged) => Err(self.why_not_changed(id).await),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An entry that nothing can be done to any more.
+    pub(super) async fn why_not_changed(&self, id: &str) -> QuarantineError {
+        match self.entry(id).await {
+            Err(error) => error,
+            Ok(_) => QuarantineError::Conflict("it is deleted".into()),
+        }
+    }
+
     /// Puts an entry under legal hold, or lifts it. Neither age nor a reviewer removes it then.
     ///
     /// # Errors
     /// There is no such entry, or it is deleted.
-    pub async fn legal_hold(&self, id: &str, on: bool, by: &str) -> Result<(), QuarantineError> {
+    pub async fn legal_hold<'a>(&self, id: &str, on: bool, by: impl Into<By<'a>>) -> Result<(), QuarantineError> {
+        let by = by.into();
         let statement = Statement::new(
             "UPDATE quarantine_entry SET legal_hold = ?2, changed_at = ?3, changed_by = ?4 WHERE id = ?1 AND state <> 'deleted'",
         );
-        let statement = statement.with(id).with(on).with(millis(SystemTime::now())).with(by).must_change();
-        match self.0.database.write(vec![statement]).await {
+        let statement = statement.with(id).with(on).with(millis(SystemTime::now())).with(by.name).must_change();
+        match self.0.database.write([statement].into_iter().chain(by.record).collect()).await {
             Ok(_) => Ok(()),
-            Err(StorageError::Unchanged) => Err(match self.entry(id).await {
-                Err(error) => error,
-                Ok(_) => QuarantineError::Conflict("it is deleted".into()),
-            }),
+            Err(StorageError::Unchanged) => Err(self.why_not_changed(id).await),
             Err(error) => Err(error.into()),
         }
     }

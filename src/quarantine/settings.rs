@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Of every class.
     classes: [Retention; HoldClass::ALL.len()],
+    /// What is released by two people only: one asks, another approves.
+    four_eyes: Vec<HoldClass>,
 }
 
 /// How long and how much of a class is kept.
@@ -29,7 +31,7 @@ impl Default for Retention {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { classes: [Retention::default(); HoldClass::ALL.len()] }
+        Self { classes: [Retention::default(); HoldClass::ALL.len()], four_eyes: vec![HoldClass::Malware] }
     }
 }
 
@@ -37,7 +39,15 @@ impl Settings {
     /// Reads `[quarantine]`: what holds for all classes, and for each what it has of its own.
     pub fn read(section: &mut Section<'_>) -> Self {
         let all = Retention::read(section, Retention::default());
-        Self { classes: HoldClass::ALL.map(|class| Retention::read(&mut section.section(class.as_str()), all)) }
+        let four_eyes = four_eyes(section);
+        Self { classes: HoldClass::ALL.map(|class| Retention::read(&mut section.section(class.as_str()), all)), four_eyes }
+    }
+
+    /// Whether what is held as this is released by two people only. A class that this version does
+    /// not know is: a later one may have had its reasons.
+    #[must_use]
+    pub fn takes_two(&self, class: &str) -> bool {
+        HoldClass::parse(class).is_none_or(|class| self.four_eyes.contains(&class))
     }
 
     /// Something of its own for `class`.
@@ -51,6 +61,21 @@ impl Settings {
     pub fn of(&self, class: HoldClass) -> Retention {
         self.classes.get(class as usize).copied().unwrap_or_default()
     }
+}
+
+fn four_eyes(section: &mut Section<'_>) -> Vec<HoldClass> {
+    let Some(words) = section.take_list::<String>("four_eyes") else { return Settings::default().four_eyes };
+    let place = section.place("four_eyes").unwrap_or_else(|| section.span());
+    let class = |word: &String| {
+        let class = HoldClass::parse(word);
+        if class.is_none() {
+            let known: Vec<_> = HoldClass::ALL.iter().map(|class| format!("\"{}\"", class.as_str())).collect();
+            let text = format!("`{}`: `{word}` is none of {}", section.path("four_eyes"), known.join(", "));
+            section.complain_at(place.clone(), text);
+        }
+        class
+    };
+    words.iter().filter_map(class).collect()
 }
 
 impl Retention {

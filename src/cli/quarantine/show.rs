@@ -105,6 +105,7 @@ pub(super) fn json(entry: &Entry) -> Value {
         "changed_at": rfc3339(entry.changed_at),
         "changed_by": entry.changed_by,
         "legal_hold": entry.legal_hold,
+        "assigned": entry.assigned,
         "class": entry.class,
         "reason": entry.reason,
         "decided_by": entry.decided_by,

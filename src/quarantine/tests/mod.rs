@@ -1,3 +1,6 @@
+mod decisions;
+mod lists;
+
 use super::*;
 use crate::chain::{Finding, Hold, HoldClass};
 use crate::message::{Client, Content, HeaderBlock, spool};
@@ -29,6 +32,9 @@ impl Place {
         self.keep_as(HoldClass::Policy, to).await.unwrap().id().to_string()
     }
     async fn keep_as(&self, class: HoldClass, to: &[&str]) -> Result<Committed, QuarantineError> {
+        self.keep_from("Sender@Example.net", class, to).await
+    }
+    async fn keep_from(&self, from: &str, class: HoldClass, to: &[&str]) -> Result<Committed, QuarantineError> {
         let client = Client {
             listener: "mx".into(),
             address: "192.0.2.7:4711".parse().unwrap(),
@@ -46,7 +52,7 @@ impl Place {
             hold: &Hold { class, reason: "because".into() },
             decided_by: Some("rule x"),
             client: &client,
-            mail: &Mail::new(ReversePath(Address::parse("Sender@Example.net", false))),
+            mail: &Mail::new(ReversePath(Address::parse(from, false))),
             recipients: &recipients.iter().collect::<Vec<_>>(),
             headers: &HeaderBlock::new("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n".into()),
             content: &Content::from_bytes("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n\r\nbody\r\n"),
@@ -67,7 +73,7 @@ impl Place {
 }
 
 fn claim(recipients: &[String], again: bool) -> Claim<'_> {
-    Claim { recipients, again, by: "a test" }
+    Claim { recipients, again, by: "a test".into(), request: None }
 }
 
 #[tokio::test]
@@ -188,10 +194,18 @@ async fn pages_follow_each_other_and_filters_are_taken_as_they_are_written() {
         ids.push(place.keep(&[to]).await);
     }
     ids.sort_unstable_by(|a, b| b.cmp(a));
-    let list = async |filter: Filter| place.quarantine.list(&filter).await.unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
-    assert_eq!(list(Filter { limit: 2, ..Filter::default() }).await, ids[..2]);
-    assert_eq!(list(Filter { limit: 2, below: Some(ids[1].clone()), ..Filter::default() }).await, ids[2..]);
-    let to = |text: &str| Filter { recipient: Some(text.to_owned()), limit: 9, ..Filter::default() };
+    let page = async |filter: &Filter, cursor: Option<&Cursor>, limit| {
+        place.quarantine.page(filter, Order::default(), cursor, limit).await.unwrap()
+    };
+    let of = |page: Page| page.entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+    let first = page(&Filter::default(), None, 2).await;
+    let next = first.next.clone();
+    assert_eq!(of(first), ids[..2]);
+    let last = page(&Filter::default(), next.as_ref(), 2).await;
+    assert!(last.next.is_none() && !last.unfinished);
+    assert_eq!(of(last), ids[2..]);
+    let list = async |filter: Filter| of(page(&filter, None, 9).await);
+    let to = |text: &str| Filter { recipient: Some(text.to_owned()), ..Filter::default() };
     assert_eq!(list(to("B_C@example.org")).await.len(), 1);
     assert_eq!(list(to("@example.org")).await.len(), 3);
     assert_eq!(list(to("@%")).await.len(), 0);
