@@ -112,6 +112,4 @@ impl fmt::Display for Bracketed {
 }
 
 #[cfg(test)]
-mod documented;
-#[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
 //! What is told while it happens: lines, metrics, rows.
+mod documented;
 mod searching;
 mod writing;
 
@@ -10,13 +11,13 @@ use crate::telemetry::{Incomplete, Outcome, StageResult, Violation, log::Format,
 use crate::value::Id;
 use std::time::{Duration, Instant};
 
-pub(super) fn journal() -> (Arc<Journal>, Arc<Metrics>) {
+fn journal() -> (Arc<Journal>, Arc<Metrics>) {
     let metrics = Metrics::new().unwrap();
     let stages = ["limits", "slow"].map(|name| (name.into(), metrics.stage(name))).into();
     (Arc::new(Journal::new(Arc::clone(&metrics), metrics.listener("mx"), stages)), metrics)
 }
 
-pub(super) fn client() -> Arc<Client> {
+fn client() -> Arc<Client> {
     Arc::new(Client {
         listener: "mx".into(),
         address: "192.0.2.1:4711".parse().unwrap(),
@@ -34,11 +35,11 @@ pub(super) fn client() -> Arc<Client> {
     })
 }
 
-pub(super) fn mail() -> Mail {
+fn mail() -> Mail {
     Mail::new(ReversePath(Address::parse("alice@example.org", false)))
 }
 
-pub(super) fn recipient(address: &str) -> Recipient {
+fn recipient(address: &str) -> Recipient {
     Recipient::new(Address::parse(address, false).unwrap())
 }
 

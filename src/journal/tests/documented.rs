@@ -1,21 +1,11 @@
 //! `deploy/LOGS.md` says of each kind of line what fields it has; here they are compared.
-use super::{
-    tests::{journal, mail, recipient},
-    *,
-};
-use crate::chain::{Conclusion, Finding, StageTiming, Value};
-use crate::message::Client;
-use crate::smtp::{Refusal, Reply};
-use crate::telemetry::{CommandWord, StageResult, Violation, log::Format, log::capture::capture};
-use crate::value::Id;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use super::*;
+use crate::telemetry::CommandWord;
+use std::collections::BTreeMap;
 
 /// The fields in the tables of a section, with their kinds.
 fn documented(section: &str) -> BTreeMap<String, String> {
-    let text = include_str!("../../deploy/LOGS.md");
+    let text = include_str!("../../../deploy/LOGS.md");
     let (_, text) = text.split_once(&format!("\n## {section}\n")).unwrap();
     let text = text.split_once("\n## ").map_or(text, |(text, _)| text);
     let rows = text.lines().filter(|line| line.starts_with("| `"));
@@ -50,7 +40,7 @@ fn written(log: impl FnOnce()) -> BTreeMap<String, String> {
 
 /// Of whom everything is known.
 fn client() -> Arc<Client> {
-    let mut client = Client::clone(&tests::client());
+    let mut client = Client::clone(&super::client());
     let mut tls = client.tls.as_deref().unwrap().clone();
     tls.client_subject = Some("CN=gateway.example.org".into());
     (client.tls, client.account) = (Some(Arc::new(tls)), Some("alice".into()));
@@ -67,7 +57,7 @@ fn the_line_of_a_message_has_the_fields_that_are_documented() {
         for n in 0..100 {
             entry.recipient(&recipient(&format!("recipient{n}@example.com")));
         }
-        entry.headers(Some("<1@example.org>".into()), Some("lunch".into()));
+        entry.headers(Some("<1@example.org>".into()), Some("lunch".into()), None);
         entry.received(4096, now);
         let timings = vec![StageTiming {
             stage: "limits".into(),
