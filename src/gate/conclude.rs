@@ -1,7 +1,7 @@
 //! From a verdict to custody: where a message goes, and what may therefore be answered.
 //!
 //! The only file that turns a verdict into custody.
-use super::received;
+use super::{dialogue::Dialogue, received};
 use crate::chain::{Conclusion, ForRecipient, Hold, Verdict};
 use crate::journal;
 use crate::message::{Client, Envelope, Message};
@@ -37,6 +37,8 @@ pub(super) struct Ended<'a> {
     pub quarantine: &'a Quarantine,
     /// Has the findings and timings.
     pub entry: &'a journal::Entry,
+    /// Of the session, up to here.
+    pub dialogue: &'a Dialogue,
 }
 
 /// The way to the MTA that the recipients were verified on.
@@ -201,7 +203,11 @@ async fn hold(ended: &Ended<'_>, fates: &Fates<'_>, original: Option<&Hold>) -> 
     let original = original.filter(|_| !fates.delivered.is_empty()).map(|hold| (hold, &fates.delivered));
     let all = original.into_iter().chain(fates.held.iter().map(|(hold, recipients)| (*hold, recipients)));
     let mut entries = Vec::new();
+    let mut dialogue = String::new();
     for (n, (hold, recipients)) in all.enumerate() {
+        if n == 0 {
+            dialogue = ended.dialogue.to_text();
+        }
         let kept = ended.quarantine.keep(Held {
             id: if n == 0 { ended.id } else { Id::generate() },
             message: ended.id,
@@ -215,6 +221,7 @@ async fn hold(ended: &Ended<'_>, fates: &Fates<'_>, original: Option<&Hold>) -> 
             findings: ended.entry.findings(),
             timings: ended.entry.timings(),
             received_at: ended.received_at,
+            dialogue: &dialogue,
         });
         match kept.await {
             Ok(entry) => entries.push(entry),

@@ -311,6 +311,7 @@ impl Session {
         {
             transaction.release().await;
         }
+        self.dialogue.heard(&self.smtp.take_heard());
         let ended = Ended {
             id: mailing.entry.id(),
             hostname: &generation.settings.hostname,
@@ -321,6 +322,7 @@ impl Session {
             leading_dot: ending.leading_dot,
             quarantine: &self.worker.gate.quarantine,
             entry: &mailing.entry,
+            dialogue: &self.dialogue,
         };
         let way = Way { upstream: &upstream, transaction: mailing.transaction.take(), seat: &self.seat };
         match conclude::place(&ended, &conclusion, way).await {

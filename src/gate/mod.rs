@@ -11,7 +11,9 @@
 mod account;
 mod admission;
 mod conclude;
+mod dialogue;
 mod generation;
+mod hello;
 mod listen;
 mod mailing;
 pub mod proxy;

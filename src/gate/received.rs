@@ -167,6 +167,7 @@ mod tests {
                 sni: None,
                 client_subject: None,
                 resumed: false,
+                ja4: None,
             })),
             hello: Domain::parse("client.example.net").map(|d| (d, true)),
             account: None,

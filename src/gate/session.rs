@@ -3,6 +3,7 @@
 //! What belongs to one message is in [`super::mailing`]; here stands what outlives it.
 use super::{
     account,
+    dialogue::Dialogue,
     mailing::Mailing,
     stream::{Line, Read, Stream},
     tls,
@@ -66,6 +67,7 @@ pub(super) struct Session {
     pub(super) seat: Seat,
     auth: Option<Underway>,
     pub(super) mailing: Option<Mailing>,
+    pub(super) dialogue: Dialogue,
     received: u64,
     sent: u64,
     /// Since when the client owes us a command.
@@ -95,6 +97,7 @@ pub(super) async fn run(worker: Arc<Worker>, accepted: Accepted, record: journal
         seat: Seat::default(),
         auth: None,
         mailing: None,
+        dialogue: Dialogue::new(),
         received: 0,
         sent: 0,
         waiting: None,
@@ -150,10 +153,12 @@ impl Session {
 
     /// Sends what there is to send, in one write.
     async fn flush(&mut self) -> Step {
+        self.dialogue.heard(&self.smtp.take_heard());
         let out = self.smtp.transmit();
         if out.is_empty() {
             return Ok(());
         }
+        self.dialogue.said(out);
         self.sent += out.len() as u64;
         // Whatever it was, it has been answered; the client's time for the next begins.
         self.waiting = None;
@@ -267,13 +272,17 @@ impl Session {
         };
         let timeouts = &generation.settings.timeouts;
         let placeholder = server::Session::new(Arc::clone(&self.accepted.listener.session), true);
+        let heard = self.smtp.take_heard();
         let (go_ahead, fresh) = std::mem::replace(&mut self.smtp, placeholder).into_tls(owed);
         self.smtp = fresh;
+        self.dialogue.heard(&heard);
+        self.dialogue.said(&go_ahead);
         let mut go_ahead = BytesMut::from(go_ahead);
         self.line.write(&mut go_ahead, timeouts.client_command).await?;
         let stream = self.line.take_plain().ok_or_else(|| Broken::Lost(io::ErrorKind::NotConnected.into()))?;
         let accepted = tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, self.accepted.metrics()).await;
         let (stream, facts) = accepted.map_err(|error| Broken::Handshake(error.to_string()))?;
+        self.dialogue.happened(&format!("{} with {}", facts.version, facts.cipher));
         self.line.put(Stream::Tls(stream));
         // RFC 3207 §4.2: nothing the client said in clear text is known any more.
         self.know(Client { tls: Some(Arc::new(facts)), hello: None, account: None, mechanism: None, ..Client::clone(&self.client) });
@@ -283,6 +292,13 @@ impl Session {
     }
 
     async fn mail(&mut self, mail: Box<Mail>, owed: Owed<AboutMail>) {
+        // The line of MAIL is the last that was heard.
+        let heard = self.smtp.take_heard();
+        let line = heard.trim_ascii_end().iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+        let (before, line) = heard.split_at_checked(line).unwrap_or((&heard, b""));
+        self.dialogue.heard(before);
+        self.dialogue.begin();
+        self.dialogue.heard(line);
         let id = Id::generate();
         if !self.inspections.is_empty()
             && let (Decision::Refuse(refusal), stage) = self.inspections.ask(Question::Mail(&self.client, &mail, id)).await

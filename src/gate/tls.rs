@@ -6,6 +6,7 @@ mod https;
 
 pub use https::{Https, HttpsStream};
 
+use super::hello::Heard;
 use super::settings::{CertificateFiles, ClientCertificate, Settings, TlsMode};
 use crate::message::TlsFacts;
 use crate::telemetry::{HandshakeResult, ListenerMetrics, Metrics};
@@ -232,7 +233,7 @@ fn server_config(how: ClientCertificate, settings: &Settings, resolver: &Arc<ByN
 }
 
 /// A client's connection under TLS.
-pub(super) type TlsStream = Box<tokio_rustls::server::TlsStream<TcpStream>>;
+pub(super) type TlsStream = Box<tokio_rustls::server::TlsStream<Heard>>;
 
 /// Why there is no TLS with a client.
 #[derive(Debug, thiserror::Error)]
@@ -253,9 +254,10 @@ pub(super) async fn accept(
     patience: Duration,
     metrics: &ListenerMetrics,
 ) -> Result<(TlsStream, TlsFacts), HandshakeError> {
-    let error = match timeout(patience, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let facts = facts(stream.get_ref().1);
+    let error = match timeout(patience, TlsAcceptor::from(config).accept(Heard::new(stream))).await {
+        Ok(Ok(mut stream)) => {
+            let (heard, connection) = stream.get_mut();
+            let facts = TlsFacts { ja4: heard.take_ja4(), ..facts(connection) };
             metrics.handshake(HandshakeResult::of(facts.version));
             return Ok((Box::new(stream), facts));
         }
@@ -284,6 +286,7 @@ fn facts(connection: &ServerConnection) -> TlsFacts {
         sni: connection.server_name().map(Into::into),
         client_subject,
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        ja4: None,
     }
 }
 

@@ -276,6 +276,7 @@ impl Entry {
             proto = self.protocol,
             tls = tls.map(|facts| facts.version),
             cipher = tls.map(|facts| facts.cipher),
+            ja4 = tls.and_then(|facts| facts.ja4.as_deref()),
             client_certificate = tls.and_then(|facts| facts.client_subject.as_deref()),
             helo = client.hello.as_ref().map(|(domain, _)| domain.as_str()),
             account = client.account.as_deref(),

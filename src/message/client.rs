@@ -13,6 +13,8 @@ pub struct TlsFacts {
     /// Subject of the client's certificate, where it showed one that verifies.
     pub client_subject: Option<Box<str>>,
     pub resumed: bool,
+    /// The fingerprint of the client's hello, `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+    pub ja4: Option<Box<str>>,
 }
 
 /// Who is on the line, as far as it is known at this point of the session. Made anew when more

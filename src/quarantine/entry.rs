@@ -65,6 +65,9 @@ pub struct Entry {
     pub recipients: Vec<Recipient>,
     /// How many more there are, which he may not see.
     pub hidden: usize,
+    /// What was said in the session, a line each: seconds since it began, `C`, `S` or `-`, and the
+    /// words, without secrets. Only of an [entry](super::Quarantine::entry) alone; `None` in lists.
+    pub dialogue: Option<String>,
 }
 
 /// One recipient of an entry.
@@ -116,6 +119,7 @@ impl Entry {
             assigned: row.optional_text(23)?,
             recipients: Vec::new(),
             hidden: 0,
+            dialogue: None,
         })
     }
 

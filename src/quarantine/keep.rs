@@ -37,6 +37,8 @@ pub struct Held<'a> {
     pub timings: &'a [StageTiming],
     /// When its last octet came.
     pub received_at: SystemTime,
+    /// What was said in the session, a line each, without secrets.
+    pub dialogue: &'a str,
 }
 
 /// Blob and row are on disk. Made in this module and nowhere else.
@@ -104,6 +106,7 @@ impl Quarantine {
             .with(quota)
             .must_change(),
             row(held, &key, &blob),
+            Statement::new("INSERT INTO quarantine_dialogue (entry, text) VALUES (?1, ?2)").with(&*key).with(held.dialogue),
         ];
         let recipients = held.recipients.iter().zip(0_i64..);
         batch.extend(recipients.map(|(recipient, position)| {
@@ -188,6 +191,7 @@ fn client(client: &Client, utf8: bool) -> String {
             "sni": tls.sni,
             "client_subject": tls.client_subject,
             "resumed": tls.resumed,
+            "ja4": tls.ja4,
         })
     });
     json!({

@@ -34,6 +34,8 @@ impl Quarantine {
         let mut entry = Entry::read(rows.first().ok_or_else(|| QuarantineError::NoEntry(id.into()))?)?;
         let recipients =
             Statement::new(format!("SELECT {RECIPIENT_COLUMNS} FROM quarantine_recipient WHERE entry = ?1 ORDER BY position")).with(id);
+        let dialogue = Statement::new("SELECT text FROM quarantine_dialogue WHERE entry = ?1").with(id);
+        entry.dialogue = self.0.database.read(dialogue).await?.first().map(|row| row.text(0)).transpose()?;
         entry.recipients = self.0.database.read(recipients).await?.iter().map(Recipient::read).collect::<Result<_, _>>()?;
         Ok(entry)
     }

@@ -16,6 +16,7 @@
 mod answers;
 mod commands;
 mod content;
+mod heard;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod tests;
 use super::data::{ChunkDecoder, Decoder, Stains};
 use super::{Domain, Mail, Offer, Recipient, Refusal, Reply};
 use bytes::{Bytes, BytesMut};
+use heard::Heard;
 use std::{collections::VecDeque, marker::PhantomData, sync::Arc};
 
 pub use answers::Refusable;
@@ -178,6 +180,7 @@ pub struct Session {
     output: BytesMut,
     events: VecDeque<Event>,
     tally: Tally,
+    heard: Heard,
     tls: bool,
     authenticated: bool,
     /// The transaction is SMTPUTF8, or BINARYMIME.
@@ -222,6 +225,7 @@ impl Session {
             output: BytesMut::new(),
             events: VecDeque::new(),
             tally: Tally::default(),
+            heard: Heard::default(),
             tls,
             authenticated: false,
             utf8: false,
@@ -276,6 +280,12 @@ impl Session {
     /// Commands and replies since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// What the client has said since the last call, lines ended by LF, as evidence: without secrets,
+    /// and without messages, of which it has the sizes.
+    pub fn take_heard(&mut self) -> Vec<u8> {
+        self.heard.take()
     }
 
     /// Ends the session with a last word (421: RFC 5321 §3.8).

@@ -1,6 +1,9 @@
-//! TLS towards servers that we ask something of: whom is trusted, and how one is connected to.
+//! TLS towards servers that we ask something of: whom is trusted, and how one is connected to. And
+//! what a client's own hello tells of it ([`ja4`]).
 //!
 //! TLS 1.2 and 1.3 only, which is all rustls has (RFC 8996).
+pub mod ja4;
+
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     crypto::{CryptoProvider, aws_lc_rs},

@@ -330,3 +330,51 @@ fn a_class_that_is_full_takes_no_more_and_loses_nothing() {
 pub fn walk(directory: &std::path::Path) -> usize {
     std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
+
+#[test]
+fn what_is_held_has_the_dialogue_without_its_secrets() {
+    let extensions: Vec<_> = crate::support::mta::EXTENSIONS.iter().copied().chain(["AUTH PLAIN LOGIN"]).collect();
+    let mta = Mta::offering(&extensions);
+    let held = Setup::before(mta.address()).listener("mx", "tls = \"starttls\"\nauth = \"forward\"").and(RULES).start();
+    let mut client = Client::greeted(held.mx());
+    client.ask("STARTTLS").must(220);
+    client.start_tls(&crate::support::gate::authority().client(), "mx.example.org").unwrap();
+    crate::support::wait::until("AUTH to be offered", || client.ask("EHLO client.example.net").text().contains("AUTH").then_some(()));
+    client.ask("AUTH LOGIN").must(334);
+    client.ask("c2VjcmV0").must(334);
+    client.ask("c2VjcmV0");
+    client.deliver("first@example.net", &["b@example.org"], &message("earlier")).must(250);
+    client.ask("MAIL FROM:<a@example.net> BODY=8BITMIME").must(250);
+    client.ask("RCPT TO:<b@example.org>").must(250);
+    client.ask("NOOP \u{1b}[2J").must(250);
+    client.ask("DATA").must(354);
+    client.send(message("hold")).send(".\r\n").reply().must(250);
+    let entry = only(&held);
+    assert_eq!(entry["dialogue"], Value::Null, "lists have none");
+    let dialogue = json(&held, &["show", id(&entry)])["dialogue"].as_str().unwrap().to_owned();
+    let size = message("hold").len() + 3;
+    let lines: Vec<_> = dialogue.lines().map(|line| line.split_at(10).1).collect();
+    for (at, expected) in [(0, "S 220 mx.example.org ESMTP"), (1, "C EHLO client.example.net")] {
+        assert_eq!(lines[at], expected, "{dialogue}");
+    }
+    for expected in [
+        "C STARTTLS",
+        "- TLSv1.3 with TLS_AES_256_GCM_SHA384",
+        "C AUTH LOGIN",
+        "S 334 <challenge>",
+        "C <8 octets>",
+        "- 1 transactions before this one",
+        "C MAIL FROM:<a@example.net> BODY=8BITMIME",
+        "C RCPT TO:<b@example.org>",
+        "C NOOP ?[2J",
+        "C DATA",
+        &format!("C <{size} octets>"),
+    ] {
+        assert!(lines.contains(&expected), "{expected:?} is not in {dialogue}");
+    }
+    for absent in ["c2VjcmV0", "first@example.net", "Subject", "VXNlcm5hbWU6"] {
+        assert!(!dialogue.contains(absent), "{absent} is in {dialogue}");
+    }
+    let shown = quarantine(&held, &["show", id(&entry)]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("C MAIL FROM:<a@example.net> BODY=8BITMIME"));
+}

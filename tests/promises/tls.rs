@@ -248,3 +248,21 @@ fn replies_injected_before_the_upstreams_handshake_are_dead() {
         (client.ask("RCPT TO:<b@example.org>").code == 250).then_some(())
     });
 }
+
+#[test]
+fn the_hello_of_a_client_has_its_fingerprint_in_the_log_in_conditions_and_in_what_is_held() {
+    use super::quarantine::entries;
+    let mta = Mta::start();
+    let rule = "[[rule]]\nname = \"ja4\"\nwhen = 'client.ja4.startsWith(\"t13d\") && size(client.ja4) == 36'\nthen = \"quarantine\"\n";
+    let held = Setup::before(mta.address()).mx().and(rule).start();
+    Client::greeted(held.mx()).deliver("a@example.net", &["b@example.org"], &message("plain")).must(250);
+    assert_eq!(mta.kept().len(), 1, "in clear text there is none");
+    let mut client = Client::greeted(held.mx());
+    client.ask("STARTTLS").must(220);
+    client.start_tls(&gate::authority().client(), "mx.example.org").unwrap();
+    client.ask("EHLO client.example.net").must(250);
+    client.deliver("a@example.net", &["b@example.org"], &message("over TLS")).must(250);
+    let [entry] = &entries(&held)[..] else { panic!() };
+    let ja4 = entry["client"]["tls"]["ja4"].as_str().unwrap();
+    held.log_line(&["verdict=quarantined", &format!("ja4={ja4}")]);
+}

@@ -23,7 +23,7 @@ fn holds(condition: &str) -> bool {
         listener: "mx".into(),
         address: "[::ffff:192.0.2.7]:4711".parse().unwrap(),
         local: "192.0.2.1:25".parse().unwrap(),
-        tls: Some(Arc::new(TlsFacts { version: "TLSv1.3", cipher: "X", sni: None, client_subject: None, resumed: false })),
+        tls: Some(Arc::new(TlsFacts { version: "TLSv1.3", cipher: "X", sni: None, client_subject: None, resumed: false, ja4: None })),
         hello: Some((Domain::parse("client.example.net").unwrap(), true)),
         account: None,
         mechanism: None,

@@ -67,6 +67,9 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
         let incomplete = timing.get("incomplete").and_then(Value::as_str).map_or_else(String::new, |why| format!(", {why}"));
         row("stage", &format!("{}: {} in {} ms{incomplete}", text("stage"), text("result"), milliseconds(timing)));
     }
+    for line in entry.dialogue.iter().flat_map(|dialogue| dialogue.lines()) {
+        row("session", line);
+    }
 }
 
 /// Address, name in HELO, protocol, TLS and account, as far as there are any.
@@ -76,7 +79,8 @@ fn client(evidence: &str) -> String {
     let hello = text("/hello").map(|hello| format!("HELO {hello}"));
     let tls = text("/tls/version").map(|version| format!("{version} with {}", text("/tls/cipher").unwrap_or("-")));
     let account = text("/account").map(|account| format!("signed in as {account}"));
-    let facts = [text("/address").map(str::to_owned), hello, text("/protocol").map(str::to_owned), tls, account];
+    let ja4 = text("/tls/ja4").map(|ja4| format!("JA4 {ja4}"));
+    let facts = [text("/address").map(str::to_owned), hello, text("/protocol").map(str::to_owned), tls, ja4, account];
     facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -124,5 +128,6 @@ pub(super) fn json(entry: &Entry) -> Value {
         "sha256": entry.sha256,
         "findings": inner(&entry.findings),
         "stages": inner(&entry.timings),
+        "dialogue": entry.dialogue,
     })
 }

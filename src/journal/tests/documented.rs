@@ -42,6 +42,7 @@ fn written(log: impl FnOnce()) -> BTreeMap<String, String> {
 fn client() -> Arc<Client> {
     let mut client = Client::clone(&super::client());
     let mut tls = client.tls.as_deref().unwrap().clone();
+    tls.ja4 = Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into());
     tls.client_subject = Some("CN=gateway.example.org".into());
     (client.tls, client.account) = (Some(Arc::new(tls)), Some("alice".into()));
     Arc::new(client)

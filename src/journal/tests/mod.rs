@@ -28,6 +28,7 @@ fn client() -> Arc<Client> {
             sni: None,
             client_subject: None,
             resumed: false,
+            ja4: None,
         })),
         hello: Some((Domain::parse("mail.example.org").unwrap(), true)),
         account: None,

@@ -59,6 +59,7 @@ impl Place {
             findings: &[Finding::text("rule.matched", "x".repeat(5000)), Finding::number("limits.parts", 7)],
             timings: &[],
             received_at: SystemTime::now(),
+            dialogue: "    0.000 S 220 mx\n",
         };
         self.quarantine.keep(held).await
     }

@@ -33,6 +33,11 @@ impl Session {
         let overlong = std::mem::take(&mut self.overlong) || line.len() > limit;
         let canonical = line.ends_with(b"\r\n");
         line.truncate(line.len() - 1 - usize::from(canonical));
+        if in_auth || overlong {
+            self.heard.octets(line.len() as u64);
+        } else {
+            self.heard.command(&line);
+        }
         if (overlong || !canonical) && is_bdat(&line) && !in_auth {
             return Some(self.untrusted_chunk());
         }

@@ -155,6 +155,7 @@ impl Session {
         if self.is_closed() {
             return None;
         }
+        self.heard.octets(self.raw);
         if let Some(refusal) = self.spoilt.take() {
             self.give_up(&refusal);
             return None;

@@ -14,7 +14,7 @@ use filter::{Filter, Log, agreeable};
 use std::sync::Arc;
 
 fn greeted() -> Arc<Client> {
-    let tls = TlsFacts { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", sni: None, client_subject: None, resumed: false };
+    let tls = TlsFacts { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", sni: None, client_subject: None, resumed: false, ja4: None };
     let hello = Some((Domain::parse("client.example").unwrap(), true));
     Arc::new(Client { tls: Some(tls.into()), hello, account: Some("alice".into()), mechanism: Some("PLAIN".into()), ..(*client()).clone() })
 }

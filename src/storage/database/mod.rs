@@ -41,8 +41,10 @@ pub struct Schema {
 impl Schema {
     /// `octroi.db`: what must never be lost. In WAL mode NORMAL syncs at checkpoints only, and what
     /// was committed could go with the power.
-    pub const STATE: Self =
-        Self { steps: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")], synchronous: "full" };
+    pub const STATE: Self = Self {
+        steps: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql"), include_str!("schema_4.sql")],
+        synchronous: "full",
+    };
     /// `journal.db`: what may lose its last moments with the power, but not with the process, and is
     /// never damaged by either. Apart from the other, whose commits, which clients wait for, so
     /// neither wait for those of the journal nor sync its pages; and whoever backs up, copies or

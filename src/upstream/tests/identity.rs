@@ -125,6 +125,7 @@ async fn a_proxy_header_begins_a_connection_of_the_sessions_own() {
             sni: Some("mx.example.org".into()),
             client_subject: Some("CN=laptop, O=Example".into()),
             resumed: false,
+            ja4: None,
         })),
         ..Client::clone(&client("[2001:db8::7]:7"))
     });
