@@ -94,9 +94,10 @@ impl Service {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .as_ref()
-                    .map(|gate| (gate.store().clone(), gate.quarantine().clone()));
-                let (store, quarantine) = kept.ok_or("the gate is gone")?;
-                let parts = console::Parts { settings: reviewing.clone(), hostname, store, quarantine, metrics: Arc::clone(metrics) };
+                    .map(|gate| (gate.store().clone(), gate.quarantine().clone(), gate.journal().clone()));
+                let (store, quarantine, journal) = kept.ok_or("the gate is gone")?;
+                let parts =
+                    console::Parts { settings: reviewing.clone(), hostname, store, quarantine, journal, metrics: Arc::clone(metrics) };
                 Some(console::Server::start(address, parts)?)
             }
             None => None,

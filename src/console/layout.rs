@@ -4,6 +4,7 @@ use super::{
     assets::{Assets, assets},
     error::Error,
     flash::Flash,
+    format::Number,
     text::Language,
     viewer::Viewer,
     visitor::{Theme, Visitor},
@@ -43,6 +44,8 @@ pub struct Place {
 
 /// The navigation, in order.
 const PLACES: &[Place] = &[
+    Place { name: "overview", path: "/overview", needs: Permission::OverviewRead },
+    Place { name: "messages", path: "/messages", needs: Permission::MessagesRead },
     Place { name: "audit", path: "/audit", needs: Permission::AuditRead },
     Place { name: "accounts", path: "/accounts", needs: Permission::AccountsManage },
 ];
@@ -81,8 +84,8 @@ impl Frame {
 
     /// A text for a number.
     #[must_use]
-    pub fn count(&self, key: &str, n: impl TryInto<u64>) -> String {
-        self.language.count(key, n.try_into().unwrap_or(0))
+    pub fn count(&self, key: &str, n: impl Number) -> String {
+        self.language.count(key, n.get())
     }
 
     /// The entries of the navigation that are for him.

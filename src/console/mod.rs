@@ -22,9 +22,12 @@
 
 mod api;
 pub mod assets;
+mod chart;
 mod error;
 mod flash;
 mod form;
+mod format;
+mod health;
 mod layout;
 mod pages;
 mod security;
@@ -37,6 +40,7 @@ mod visitor;
 pub use error::Error;
 pub use flash::{Flash, see, set_cookie};
 pub use form::{Fields, Posted};
+pub use format::{Number, defanged, grouped, octets};
 pub use layout::{Frame, moment, page};
 pub use security::{Frames, escape};
 pub use server::{ConsoleError, Server};
@@ -47,6 +51,7 @@ pub use visitor::{Peer, Visitor};
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::Store;
 use crate::telemetry::Metrics;
@@ -60,6 +65,7 @@ pub struct Parts {
     pub hostname: Arc<str>,
     pub store: Store,
     pub quarantine: Quarantine,
+    pub journal: Rows,
     pub metrics: Arc<Metrics>,
 }
 
@@ -94,6 +100,11 @@ impl Console {
     #[must_use]
     pub fn quarantine(&self) -> &Quarantine {
         &self.0.parts.quarantine
+    }
+
+    #[must_use]
+    pub fn journal(&self) -> &Rows {
+        &self.0.parts.journal
     }
 
     #[must_use]

@@ -5,6 +5,7 @@
 //! atomic.
 mod labels;
 mod list;
+mod read;
 mod series;
 
 pub use labels::{
@@ -12,6 +13,7 @@ pub use labels::{
     QuarantineFailure, ReplyClass, StageResult, UpstreamFault, Violation,
 };
 pub use list::Metrics;
+pub use read::{Sample, Snapshot};
 pub use series::{ListenerMetrics, RuleMetrics, StageMetrics, UpstreamMetrics};
 
 use prometheus::{Encoder, IntGaugeVec, TextEncoder};
