@@ -2,6 +2,7 @@
 
 mod certs;
 mod check;
+mod hunt;
 mod manual;
 mod quarantine;
 mod run;
@@ -33,6 +34,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Quarantine(quarantine::Arguments),
+    Hunt(hunt::Arguments),
     Certs(certs::Arguments),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Check(arguments) => check::main(&arguments, &out),
         Command::Quarantine(arguments) => quarantine::main(&arguments, &out),
+        Command::Hunt(arguments) => Ok(hunt::main(&arguments, &out)),
         Command::Certs(arguments) => certs::main(&arguments, &out),
         Command::Completions(arguments) => manual::completions(&arguments, &out),
         Command::Man(arguments) => manual::man(&arguments, &out),

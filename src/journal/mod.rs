@@ -16,13 +16,14 @@
 //! | `entry`, `session` | what is told while it happens |
 //! | `record`, `book`, `examine`, `links`, `writer` | how it becomes a row, off the session's way |
 //! | `row`, `terms`, `hide` | what a row is, what it is found by, and what of it is not shown |
-//! | `rows`, `query`, `summary` | searching, and numbers |
+//! | `rows`, `query`, `indicator`, `summary` | searching, and numbers |
 //! | `render` | CSV and JSON |
 
 mod book;
 mod entry;
 mod examine;
 mod hide;
+mod indicator;
 mod links;
 mod query;
 mod queue_id;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use book::Book;
 pub use entry::Entry;
+pub use indicator::{Indicator, IndicatorKind, NoIndicator};
 pub use query::{PAGE, Query};
 pub use queue_id::queue_id;
 pub use row::{Attachment, Delays, Details, Found, Kind, Row, Stage, Tls};

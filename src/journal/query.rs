@@ -1,6 +1,7 @@
 //! What rows to find.
 use super::{
     hide::Hide,
+    indicator::Indicator,
     row::{COLUMNS, Kind, first_key},
     terms::{self, Expression, Of},
 };
@@ -10,6 +11,8 @@ use std::{net::IpAddr, time::SystemTime};
 
 /// The most rows of one page.
 pub const PAGE: u64 = 1000;
+/// Words of a text that are looked for.
+const MOST_WORDS: usize = 32;
 
 /// Which rows to find, newest first: those that fit everything that is asked. Upper and lower case
 /// are one, and so are letters with and without accents. Nothing in it can be wrong: what no row has
@@ -50,6 +53,8 @@ pub struct Query {
     pub attachment: Option<String>,
     /// A host of URLs; what is below it is found too.
     pub host: Option<String>,
+    /// Whatever has this in it anywhere.
+    pub indicator: Option<Indicator>,
     /// Words that subject and addresses have, all of them; one that ends with `*` is a beginning.
     /// What stands in quotes has to stand there so.
     pub text: Option<String>,
@@ -83,6 +88,9 @@ impl Query {
                  OR row.recipients LIKE ? ESCAPE '\\' OR row.account LIKE ? ESCAPE '\\')",
                 like(phrase),
             );
+        }
+        for phrase in self.indicator.as_ref().and_then(Indicator::subject).map(phrases).unwrap_or_default() {
+            conditions.add("row.subject LIKE ? ESCAPE '\\'", like(phrase));
         }
         let from = match self.expression(hide) {
             None => "journal_row AS row",
@@ -118,15 +126,12 @@ impl Query {
         all.extend(self.client.map(network));
         all.extend(is(Of::Helo, &self.helo));
         all.extend(self.account.as_deref().map(|account| hidden_too(Of::Account, account, hide)));
-        let address = |of: &[(Of, Of)], value: &Option<String>| {
-            let value = value.as_deref()?.trim().trim_start_matches('<').trim_end_matches('>');
-            Some(Expression::any(of.iter().map(|(of, domain)| is_address(*of, *domain, value, hide)).collect()))
-        };
-        let [sender, recipient, from] = [(Of::Sender, Of::SenderDomain), (Of::Recipient, Of::RecipientDomain), (Of::From, Of::FromDomain)];
+        let address = |of: &[(Of, Of)], value: &Option<String>| value.as_deref().map(|value| is_any_address(of, value, hide));
+        let [sender, recipient, from] = ADDRESSES;
         all.extend(address(&[sender], &self.sender));
         all.extend(address(&[recipient], &self.recipient));
         all.extend(address(&[from], &self.from));
-        all.extend(address(&[sender, recipient, from], &self.address));
+        all.extend(address(&ADDRESSES, &self.address));
         if !self.recipient_domains.is_empty() {
             let domains = self.recipient_domains.iter();
             all.push(Expression::any(domains.map(|domain| is_address(recipient.0, recipient.1, &format!("@{domain}"), hide)).collect()));
@@ -147,7 +152,9 @@ impl Query {
         all.extend(is(Of::Violation, &self.violation));
         all.extend(self.attachment.as_deref().map(attachment));
         all.extend(self.host.as_deref().map(|host| Expression::domain_and_below(Of::Host, host)));
-        all.extend(self.text.as_deref().into_iter().flat_map(text));
+        all.extend(self.indicator.as_ref().map(|indicator| indicator.expression(hide)));
+        let words = self.text.as_deref().filter(|words| !words.trim().is_empty());
+        all.extend(words.into_iter().flat_map(|words| text(&[Of::Subject, Of::Word], words)));
         (!all.is_empty()).then(|| Expression::all(all))
     }
 }
@@ -164,6 +171,15 @@ impl Conditions {
         self.values.push(value.into());
         self.texts.push(text.replace('?', &format!("?{}", self.values.len())));
     }
+}
+
+/// What has addresses, and their domains.
+pub(super) const ADDRESSES: [(Of, Of); 3] =
+    [(Of::Sender, Of::SenderDomain), (Of::Recipient, Of::RecipientDomain), (Of::From, Of::FromDomain)];
+
+pub(super) fn is_any_address(of: &[(Of, Of)], value: &str, hide: Option<&Hide>) -> Expression {
+    let value = value.trim().trim_start_matches('<').trim_end_matches('>');
+    Expression::any(of.iter().map(|(of, domain)| is_address(*of, *domain, value, hide)).collect())
 }
 
 fn is_address(of: Of, of_domain: Of, value: &str, hide: Option<&Hide>) -> Expression {
@@ -185,7 +201,7 @@ fn hidden_too(of: Of, value: &str, hide: Option<&Hide>) -> Expression {
 
 /// The addresses of a network begin with the same digits; where it is not divided at a digit, with
 /// one of a few.
-fn network(network: IpNet) -> Expression {
+pub(super) fn network(network: IpNet) -> Expression {
     let network = canonical(network);
     let digits = terms::hexadecimal(network.network());
     // The first says which family it is.
@@ -210,7 +226,7 @@ fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-fn attachment(name: &str) -> Expression {
+pub(super) fn attachment(name: &str) -> Expression {
     if name.len() == 64 && name.bytes().all(|octet| octet.is_ascii_hexdigit()) {
         return Expression::is(Of::Sha256, name);
     }
@@ -220,21 +236,22 @@ fn attachment(name: &str) -> Expression {
     }
 }
 
-fn text(text: &str) -> Vec<Expression> {
+/// All words of a text, each in one of these; of a text without one, something that no row has.
+pub(super) fn text(of: &[Of], text: &str) -> Vec<Expression> {
+    let anywhere = |expression: &dyn Fn(Of) -> Expression| Expression::any(of.iter().map(|of| expression(*of)).collect());
     let mut all = Vec::new();
     for part in text.split_whitespace() {
         let begins = part.ends_with('*');
         let words: Vec<_> = terms::words(part).collect();
         for (n, word) in words.iter().enumerate() {
             let is_last = n + 1 == words.len();
-            all.push(if begins && is_last { Expression::begins(Of::Word, word) } else { Expression::is(Of::Word, word) });
+            all.push(anywhere(&|of| if begins && is_last { Expression::begins(of, word) } else { Expression::is(of, word) }));
         }
     }
-    if all.is_empty() && !text.trim().is_empty() {
-        // Not a word of it is one, so no row has them all.
-        return vec![Expression::is(Of::Word, text)];
+    if all.is_empty() {
+        all.push(anywhere(&|of| Expression::is(of, text)));
     }
-    all.truncate(32);
+    all.truncate(MOST_WORDS);
     all
 }
 

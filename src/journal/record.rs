@@ -245,11 +245,11 @@ impl Row {
             terms.add_some(Of::Sha256, attachment.sha256.as_deref());
         }
         self.details.hosts.iter().take(TERMS).for_each(|host| terms.add(Of::Host, &terms::turned(host)));
-        terms.words(self.subject.as_deref().unwrap_or_default());
+        terms.words(Of::Subject, self.subject.as_deref().unwrap_or_default());
         if hide.is_none() {
             for text in [plain.account, plain.sender, plain.header_from].into_iter().flatten().chain(plain.recipients.lines().take(AUTHORS))
             {
-                terms.words(text);
+                terms.words(Of::Word, text);
             }
         }
         terms.into_string()

@@ -3,7 +3,7 @@ use super::row::{Attachment, Row};
 use crate::value::rfc3339;
 use serde_json::{Value, json};
 
-/// The columns of [`csv`], each with the cell of a row.
+/// A column of a file of rows , and the cell of a row in it.
 type Column = (&'static str, fn(&Row) -> String);
 
 const COLUMNS: [Column; 31] = [
@@ -40,19 +40,19 @@ const COLUMNS: [Column; 31] = [
     ("session", |row| text(row.session.as_deref())),
 ];
 
-/// The first line of a CSV file: the names of its columns (RFC 4180).
+/// The names of the columns of a CSV file of rows: its first line.
 #[must_use]
-pub fn csv_header() -> String {
-    csv_line(COLUMNS.iter().map(|(name, _)| (*name).to_owned()))
+pub fn csv_names() -> Vec<String> {
+    COLUMNS.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-/// A row's line of it.
+/// The cells of a row's line in it.
 #[must_use]
-pub fn csv(row: &Row) -> String {
-    csv_line(COLUMNS.iter().map(|(_, cell)| cell(row)))
+pub fn csv_cells(row: &Row) -> Vec<String> {
+    COLUMNS.iter().map(|(_, cell)| cell(row)).collect()
 }
 
-/// A line of a CSV file, with its CRLF. What a spreadsheet would take for a formula, whoever wrote
+/// A line of a CSV file (RFC 4180), with its CRLF. What a spreadsheet would take for a formula, whoever wrote
 /// it, has an apostrophe in front.
 pub fn csv_line(cells: impl IntoIterator<Item = String>) -> String {
     let mut line = String::new();

@@ -31,7 +31,9 @@ pub(super) enum Of {
     Attachment,
     Sha256,
     Host,
-    /// Of the subject and, where they are not hashed, of addresses.
+    /// A word of the subject.
+    Subject,
+    /// A word of addresses, where they are not hashed.
     Word,
 }
 
@@ -60,6 +62,7 @@ impl Of {
             Self::Attachment => "a:",
             Self::Sha256 => "x:",
             Self::Host => "h:",
+            Self::Subject => "t:",
             Self::Word => "w:",
         }
     }
@@ -106,9 +109,9 @@ impl Terms {
         }
     }
 
-    pub(super) fn words(&mut self, text: &str) {
+    pub(super) fn words(&mut self, of: Of, text: &str) {
         for word in words(text).take(WORDS) {
-            self.add(Of::Word, word);
+            self.add(of, word);
         }
     }
 

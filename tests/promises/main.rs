@@ -19,6 +19,8 @@ mod containers;
 mod custody;
 mod dialogues;
 mod hooks;
+mod journal;
+mod journal_faults;
 mod milters;
 mod mime;
 mod monitoring;

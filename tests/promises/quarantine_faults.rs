@@ -111,16 +111,16 @@ fn all(gate: &Gate) -> BTreeMap<String, String> {
 }
 
 /// A small file system of its own, unmounted when dropped.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
-    fn of(path: &Path, size: &str) -> Self {
+    pub fn of(path: &Path, size: &str) -> Self {
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "octroi-test"]).arg(path).status().unwrap();
         assert!(mounted.success(), "mounting a tmpfs needs root");
         Self(path.to_owned())
     }
 
-    fn resize(&self, size: &str) {
+    pub fn resize(&self, size: &str) {
         let resized = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status().unwrap();
         assert!(resized.success());
     }

@@ -252,7 +252,7 @@ proptest! {
             for (n, value) in values.iter().enumerate() {
                 let mut terms = Terms::default();
                 terms.add(Of::Helo, value);
-                terms.words(value);
+                terms.words(Of::Word, value);
                 let client = client();
                 let record = Record { error: Some(value.clone()), ..Record::new(Kind::Violation, &client, "SMTP") };
                 let (row, _) = record.into_row(n as i64 + 1, &Settings::default(), None);
@@ -271,5 +271,42 @@ proptest! {
                 }
             }
         });
+    }
+}
+
+#[tokio::test]
+async fn indicators_find_what_has_them_anywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, _) = book(directory.path(), Settings::default());
+    let (id, _) = tell(&journal);
+    book.close().await;
+    let id = id.to_string();
+    let found = async |indicator: Indicator| {
+        let query = Query { kind: Some(Kind::Message), indicator: Some(indicator), ..Query::new(9) };
+        book.rows().search(&query).await.unwrap().into_iter().any(|row| row.message.as_ref() == Some(&id))
+    };
+    for text in [
+        "alice@example.org",
+        "bob@example.com",
+        "eva@author.example",
+        "author.example",
+        "example.net",
+        "evil.example",
+        "https://www.evil.example/",
+        "192.0.2.1",
+        "192.0.2.0/24",
+        "facture réglée",
+        "REGLEE facture",
+        "\"facture réglée\"",
+        "In voice.pdf",
+    ] {
+        let kind = text.ends_with("pdf").then_some(IndicatorKind::File);
+        let indicator = kind.map_or_else(|| Indicator::recognise(text), |kind| Indicator::of(kind, text)).unwrap();
+        assert!(found(indicator).await, "{text}");
+    }
+    for text in
+        ["bob@example.org", "com", "ample.net", "192.0.2.2", "alice", "facture acquittée", "\"réglée facture\"", "http://evil.example.org/"]
+    {
+        assert!(!found(Indicator::recognise(text).unwrap()).await, "{text}");
     }
 }
