@@ -35,29 +35,29 @@ BOARD.row(
 
 BOARD.row(
     "Violations",
-    series("Attacks", "What is nothing else than an attack, a minute.", "short",
+    series("Attacks", "What is nothing else than an attack, a minute.", "cpm",
            query(f'60 * sum by (kind) (rate(octroi_violations_total{{@listener,kind=~"{ATTACKS}"}}[$__rate_interval]))', "{{kind}}"),
            runbook="OctroiAttacks"),
-    series("Other violations", "What spam engines, scanners and broken programs do, a minute.", "short",
+    series("Other violations", "What spam engines, scanners and broken programs do, a minute.", "cpm",
            query(f'60 * sum by (kind) (rate(octroi_violations_total{{@listener,kind!~"{ATTACKS}"}}[$__rate_interval])) > 0', "{{kind}}"),
            runbook="OctroiAttacks"),
-    series("By listener", "All violations, a minute.", "short",
+    series("By listener", "All violations, a minute.", "cpm",
            query("60 * sum by (listener) (rate(octroi_violations_total{@listener}[$__rate_interval]))", "{{listener}}"), width=24),
 )
 
 BOARD.row(
     "Turned away",
-    series("Connections refused", "At accept, a minute: `too_many` at once over all clients, `too_many_from_client`, `bad_proxy_header`, `draining`.", "short",
+    series("Connections refused", "At accept, a minute: `too_many` at once over all clients, `too_many_from_client`, `bad_proxy_header`, `draining`.", "cpm",
            query('60 * sum by (result) (rate(octroi_connections_total{@listener,result!="accepted"}[$__rate_interval]))', "{{result}}"), width=8,
            runbook="OctroiConnectionsExhausted"),
-    series("TLS handshakes that failed", "With clients, a minute.", "short",
+    series("TLS handshakes that failed", "With clients, a minute.", "cpm",
            query('60 * sum by (result) (rate(octroi_tls_handshakes_total{@listener,result=~"failed|timed_out"}[$__rate_interval]))', "{{result}}"), width=8),
-    series("AUTH", "Exchanges a minute by the MTA's answer.", "short",
+    series("AUTH", "Exchanges a minute by the MTA's answer.", "cpm",
            query("60 * sum by (result) (rate(octroi_auth_attempts_total{@listener}[$__rate_interval]))", "{{result}}"), width=8,
            runbook="OctroiAuthGuessing"),
     series("Messages refused", "Share of messages that were refused for good.", "percentunit",
            query('sum(rate(octroi_messages_total{@listener,verdict="rejected"}[$__rate_interval]))'
                  " / (sum(rate(octroi_messages_total{@listener}[$__rate_interval])) > 0)", "refused"), ceiling=1),
-    series("Refusals", "Replies 5yz a second: recipients that do not exist, messages refused, commands nobody knows.", "short",
+    series("Refusals", "Replies 5yz a second: recipients that do not exist, messages refused, commands nobody knows.", "cps",
            query('sum by (listener) (rate(octroi_replies_total{@listener,class="5"}[$__rate_interval]))', "{{listener}}")),
 )

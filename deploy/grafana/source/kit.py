@@ -202,7 +202,7 @@ class Board:
         variables = [
             {
                 "type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "refresh": 1, "regex": "", "hide": 0,
-                "current": {}, "options": [], "includeAll": False, "multi": False,
+                "current": {"selected": True, "text": "default", "value": "default"}, "options": [], "includeAll": False, "multi": False,
             },
             self._labels("job", "octroi_build_info"),
             self._labels("instance", 'octroi_build_info{job=~"$job"}'),

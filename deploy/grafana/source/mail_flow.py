@@ -38,7 +38,7 @@ BOARD.row(
            query("sum by (verdict) (rate(octroi_messages_total{@listener}[$__rate_interval]))", "{{verdict}}"), stack="normal"),
     series("By listener", "Messages a second of each listener, whatever became of them.", "mps",
            query("sum by (listener) (rate(octroi_messages_total{@listener}[$__rate_interval]))", "{{listener}}")),
-    series("Recipients", "Recipients accepted a second; beside messages it shows mailings to many.", "short",
+    series("Recipients", "Recipients accepted a second; beside messages it shows mailings to many.", "cps",
            query("sum by (listener) (rate(octroi_recipients_total{@listener}[$__rate_interval]))", "{{listener}}"), width=8),
     series("Connections", "Connections open now.", "short",
            query("sum by (listener) (octroi_connections_active{@listener})", "{{listener}}"), width=8, runbook="OctroiConnectionsExhausted"),
@@ -69,7 +69,7 @@ BOARD.row(
     "TLS",
     series("Messages by TLS", "Share of messages by what they came over; `none` is in clear.", "mps",
            query("sum by (version) (rate(octroi_messages_by_tls_total{@listener}[$__rate_interval]))", "{{version}}"), stack="percent", width=8),
-    series("Handshakes", "TLS handshakes with clients. Those that fail are mostly scanners; many at once are clients that do not like our certificate.", "short",
+    series("Handshakes", "TLS handshakes with clients. Those that fail are mostly scanners; many at once are clients that do not like our certificate.", "cps",
            query("sum by (result) (rate(octroi_tls_handshakes_total{@listener}[$__rate_interval]))", "{{result}}"), width=8),
     stat("Certificates", "Time until a certificate that is served ends. It is read again when its file changes.", "s",
          "min by (certificate) (octroi_tls_certificate_expiry_timestamp_seconds{@}) - time()",
@@ -79,11 +79,11 @@ BOARD.row(
 
 BOARD.row(
     "SMTP",
-    series("Replies", "Replies sent, by their first digit.", "short",
+    series("Replies", "Replies sent, by their first digit.", "cps",
            query("sum by (class) (rate(octroi_replies_total{@listener}[$__rate_interval]))", "{{class}}yz"), width=8),
-    series("Commands", "Commands received.", "short",
+    series("Commands", "Commands received.", "cps",
            query("sum by (command) (rate(octroi_commands_total{@listener}[$__rate_interval])) > 0", "{{command}}"), width=8),
-    series("AUTH", "AUTH exchanges that were forwarded to the MTA, by its answer.", "short",
+    series("AUTH", "AUTH exchanges that were forwarded to the MTA, by its answer.", "cps",
            query("sum by (result) (rate(octroi_auth_attempts_total{@listener}[$__rate_interval]))", "{{result}}"), width=8,
            runbook="OctroiAuthGuessing"),
 )

@@ -36,7 +36,7 @@ BOARD.row(
     _spool("Memory budget", "Octets of messages held in memory, over all sessions of an instance, and `limits.memory`.", "memory", "OctroiMemoryBudgetExhausted"),
     _spool("Spool", "Octets of messages on disk until they are delivered, and `limits.spool`.", "disk", "OctroiSpoolExhausted"),
     series("Shortages", "Times a second that a limit left no room. Memory: a message goes to disk, or is not looked into; disk: its client is told to come again.",
-           "short", query("sum by (place) (rate(octroi_spool_shortages_total{@}[$__rate_interval]))", "{{place}}"), width=8,
+           "cps", query("sum by (place) (rate(octroi_spool_shortages_total{@}[$__rate_interval]))", "{{place}}"), width=8,
            runbook="OctroiMemoryBudgetExhausted"),
 )
 
@@ -58,11 +58,25 @@ BOARD.row(
 )
 
 BOARD.row(
+    "The journal",
+    series("Rows", "Rows written a second.", "cps", query("rate(octroi_journal_rows_total{@}[$__rate_interval])", "{{instance}}"), width=6,
+           runbook="OctroiJournalDropping"),
+    series("Without a row", "Messages and refusals a minute that have none: `queue_full`, written too slowly; `not_written`, it cannot be; `rate`, a flood of "
+           "refusals. `unexamined`: a row without attachments and URLs.", "cpm",
+           query("60 * sum by (reason) (rate(octroi_journal_dropped_total{@}[$__rate_interval]))", "{{reason}}"),
+           query("60 * sum(rate(octroi_journal_unexamined_total{@}[$__rate_interval]))", "unexamined"), width=6, runbook="OctroiJournalDropping"),
+    series("On disk", "What its rows take, and `[journal] size`: beyond that the oldest go.", "bytes",
+           query("octroi_journal_bytes{@}", "{{instance}}"), query("min(octroi_journal_limit_bytes{@})", "limit"), width=6),
+    series("Reaches back", "Age of the oldest row: how far a search can look.", "s",
+           query("time() - (octroi_journal_oldest_timestamp_seconds{@} > 0)", "{{instance}}"), width=6),
+)
+
+BOARD.row(
     "Monitoring itself",
     timeline("Up", "Whether Prometheus reaches each instance.", "up{@}", "{{instance}}", [(0, "down", RED), (1, "up", GREEN)],
              limits=(RED, 1, GREEN), runbook="OctroiDown"),
     series("Scrapes", "How long Prometheus takes to read the metrics.", "s", query("scrape_duration_seconds{@}", "{{instance}}"), width=6),
-    series("Log lines lost", "A minute, because the log was not read fast enough. Mail goes on.", "short",
+    series("Log lines lost", "A minute, because the log was not read fast enough. Mail goes on.", "cpm",
            query("60 * sum by (instance) (rate(octroi_log_lines_dropped_total{@}[$__rate_interval]))", "{{instance}}"), width=6,
            runbook="OctroiLogDropping"),
 )

@@ -55,7 +55,7 @@ BOARD.row(
     series("Share not finished", "Share of a stage's messages that it did not finish with.", "percentunit", query(INCOMPLETE, "{{stage}}"),
            ceiling=1, width=8, runbook="OctroiStageFailing"),
     series("Why", "`late`: its deadline passed; `failed`: it could not be asked, or answered nonsense; `too_large`: beyond its `max_size`; "
-           "`breaker_open`: left alone; `poisoned`: it fails on this message again and again; `panicked`: a fault of octroi's.", "short",
+           "`breaker_open`: left alone; `poisoned`: it fails on this message again and again; `panicked`: a fault of octroi's.", "cps",
            query("sum by (stage, reason) (rate(octroi_stage_incomplete_total{@stage}[$__rate_interval])) > 0", "{{stage}}: {{reason}}"), width=8,
            runbook="OctroiStageSkipping"),
     timeline("Circuit breakers", "Open: a stage failed too often in a row and is not asked for a while.", "max by (stage) (octroi_stage_breaker_open{@stage})",
@@ -66,7 +66,7 @@ BOARD.row(
     "What they say",
     series("Results", "What the chosen stages said of messages. `edit`: let through, with changes.", "mps",
            query("sum by (result) (rate(octroi_stage_results_total{@stage}[$__rate_interval]))", "{{result}}"), stack="normal", width=8),
-    series("Findings", "What stages found out a second, for rules and people to see; it is not a verdict.", "short",
+    series("Findings", "What stages found out a second, for rules and people to see; it is not a verdict.", "cps",
            query("sum by (stage) (rate(octroi_stage_findings_total{@stage}[$__rate_interval]))", "{{stage}}"), width=8),
     series("Rules", "Messages a second that a rule held for, also one that only observes.", "mps",
            query("sum by (rule) (rate(octroi_rule_matches_total{@}[$__rate_interval]))", "{{rule}}"), width=8),

@@ -32,10 +32,10 @@ BOARD.row(
     series("Servers that answer", "Of each upstream and instance: each instance asks for itself.", "short",
            query("octroi_upstream_servers_healthy{@upstream}", "{{upstream}} ({{instance}})"), width=8, runbook="OctroiNoUpstream"),
     series("Errors", "`connect`: nobody there; `timeout`: no answer in time; `closed`: hung up; `garbage`: no SMTP; `shutdown`: 421; `tls`; `capability`: it lacks "
-           "what is configured; `none_healthy`: no server of it answers.", "short",
+           "what is configured; `none_healthy`: no server of it answers.", "cps",
            query("sum by (upstream, kind) (rate(octroi_upstream_errors_total{@upstream}[$__rate_interval])) > 0", "{{upstream}}: {{kind}}"), width=8,
            runbook="OctroiUpstreamErrors"),
-    series("Replies", "Replies of upstreams, by their first digit. 5yz at RCPT is the MTA that refuses recipients, and usual.", "short",
+    series("Replies", "Replies of upstreams, by their first digit. 5yz at RCPT is the MTA that refuses recipients, and usual.", "cps",
            query("sum by (upstream, class) (rate(octroi_upstream_replies_total{@upstream}[$__rate_interval]))", "{{upstream}}: {{class}}yz"), width=8),
 )
 
@@ -56,9 +56,9 @@ BOARD.row(
            query("sum by (upstream) (octroi_upstream_connections_limit{@upstream})", "{{upstream}}: limit"), width=8,
            runbook="OctroiUpstreamPoolFull"),
     series("New or from the pool", "Transactions by where their connection came from. Many new ones: `identity` takes a connection for each session, or the "
-           "upstream hangs up early.", "short",
+           "upstream hangs up early.", "cps",
            query("sum by (source) (rate(octroi_upstream_connections_total{@upstream}[$__rate_interval]))", "{{source}}"), stack="normal", width=8),
-    series("TLS", "TLS handshakes with upstreams.", "short",
+    series("TLS", "TLS handshakes with upstreams.", "cps",
            query("sum by (upstream, result) (rate(octroi_upstream_tls_handshakes_total{@upstream}[$__rate_interval])) > 0", "{{upstream}}: {{result}}"),
            width=8),
     series("Octets", "Sent to upstreams.", "Bps",
