@@ -10,18 +10,40 @@
 //! ```
 
 mod account;
+mod enrol;
+mod manage;
+mod own;
+mod passkey;
+mod password;
 mod random;
+mod recovery;
 mod role;
 mod session;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod token;
+mod totp;
 
 pub use account::{Account, NewAccount, check_domain, check_name};
-pub use random::{equal, token};
+pub use enrol::{Enrolled, Enrolment};
+pub use passkey::Passkey;
+pub use password::{WeakPassword, check_password};
+pub use random::equal;
+pub use recovery::suggest_password;
 pub use role::{Permission, Rights, Role, Scope};
-pub use session::{Session, Stage};
+pub use session::{Listed, Session, Stage, Visit};
+pub use sign_in::{Attempt, Failure, Method};
+pub use token::{NewToken, Token};
+pub use totp::TotpSecret;
 pub use webauthn_rs::prelude::Url;
 
 use crate::storage::{Database, StorageError};
+use passkey::Passkeys;
+use password::Passwords;
 use std::{sync::Arc, time::Duration};
+use throttle::Throttle;
 
 /// Why something could not be done with an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,11 +52,18 @@ pub enum AccountError {
     NoAccount(Box<str>),
     #[error("there is an account {0} already")]
     Exists(Box<str>),
+    #[error(transparent)]
+    Weak(#[from] WeakPassword),
     /// What somebody asks for is not possible; the text says why, and what would be.
     #[error("{0}")]
     Refused(Box<str>),
+    /// Too many passwords at once.
+    #[error("too much to do at the moment")]
+    Busy,
     #[error("this machine gives no random numbers")]
     NoRandomness,
+    #[error("accounts: {0}")]
+    Failed(Box<str>),
     #[error("accounts: {0}")]
     Storage(#[from] StorageError),
 }
@@ -48,6 +77,12 @@ pub struct Lifetimes {
     pub session: Duration,
 }
 
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(15 * 60), session: Duration::from_secs(8 * 3600) }
+    }
+}
+
 /// A handle; clones share.
 #[derive(Debug, Clone)]
 pub struct Accounts(Arc<Inner>);
@@ -56,11 +91,17 @@ pub struct Accounts(Arc<Inner>);
 struct Inner {
     database: Database,
     lifetimes: Lifetimes,
+    passwords: Passwords,
+    throttle: Throttle,
+    /// `None` where nobody signs in, as on the command line, or where the console has no name.
+    passkeys: Option<Passkeys>,
 }
 
 impl Accounts {
+    /// The accounts in `database`. `url`: where the console is, which passkeys are bound to.
     #[must_use]
-    pub fn new(database: Database, lifetimes: Lifetimes) -> Self {
-        Self(Arc::new(Inner { database, lifetimes }))
+    pub fn new(database: Database, lifetimes: Lifetimes, url: Option<&Url>) -> Self {
+        let passkeys = url.and_then(Passkeys::new);
+        Self(Arc::new(Inner { database, lifetimes, passwords: Passwords::default(), throttle: Throttle::default(), passkeys }))
     }
 }

@@ -9,10 +9,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// 256 bits, as a text for cookies, links and headers.
-///
-/// # Errors
-/// This machine has no random numbers.
-pub fn token() -> Result<String, AccountError> {
+pub(super) fn token() -> Result<String, AccountError> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(octets::<32>()?))
 }
 

@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often the newest hash is looked at, and said where it is new.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// A handle; clones share.
 #[derive(Debug, Clone)]

@@ -54,6 +54,8 @@ fn show(config: &Config, out: &Out) {
     show_limits(&settings.limits, out);
     out.heading("Quarantine");
     show_quarantine(config, out);
+    out.heading("Console");
+    show_console(config, out);
     out.heading("Telemetry");
     let metrics = config.metrics.address.map_or_else(|| "none".to_owned(), |address| format!("http://{address}/metrics"));
     row(out, "metrics", &metrics);
@@ -110,6 +112,15 @@ fn show_quarantine(config: &Config, out: &Out) {
         let retention = config.gate.quarantine.of(class);
         row(out, class.as_str(), &format!("kept {}, {} at most", days(retention.keep), ByteSize(retention.size)));
     }
+}
+
+fn show_console(config: &Config, out: &Out) {
+    let Some(address) = config.console.address else { return row(out, "where", "none: octroi quarantine does without") };
+    let url = config.console.url(&config.gate.settings.hostname, address).map_or_else(String::new, |url| format!(", as {url}"));
+    row(out, "where", &format!("{address}{url}"));
+    let minutes = |life: Duration| format!("{} minutes", life.as_secs() / 60);
+    let lifetimes = config.console.lifetimes;
+    row(out, "sessions", &format!("{}, {} without a request", minutes(lifetimes.session), minutes(lifetimes.idle)));
 }
 
 fn show_limits(limits: &Limits, out: &Out) {

@@ -1,14 +1,17 @@
 //! The command line: a file per command.
 
+mod audit;
 mod certs;
 mod check;
 mod hunt;
 mod manual;
+mod qr;
 mod quarantine;
 mod run;
 mod service;
 mod style;
 mod try_it;
+mod user;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -35,6 +38,8 @@ enum Command {
     Check(check::Arguments),
     Quarantine(quarantine::Arguments),
     Hunt(hunt::Arguments),
+    User(user::Arguments),
+    Audit(audit::Arguments),
     Certs(certs::Arguments),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -76,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::main(&arguments, &out),
         Command::Quarantine(arguments) => quarantine::main(&arguments, &out),
         Command::Hunt(arguments) => Ok(hunt::main(&arguments, &out)),
+        Command::User(arguments) => user::main(&arguments, &out),
+        Command::Audit(arguments) => audit::main(&arguments, &out),
         Command::Certs(arguments) => certs::main(&arguments, &out),
         Command::Completions(arguments) => manual::completions(&arguments, &out),
         Command::Man(arguments) => manual::man(&arguments, &out),

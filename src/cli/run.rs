@@ -132,6 +132,11 @@ impl Service {
         self.http.as_ref().map(http::Server::address)
     }
 
+    /// What is kept.
+    pub(super) fn store(&self) -> Option<crate::storage::Store> {
+        self.with_gate(|gate| gate.store().clone())
+    }
+
     /// Where the console is.
     pub(super) fn console(&self) -> Option<std::net::SocketAddr> {
         self.console.as_ref().map(console::Server::address)

@@ -43,6 +43,11 @@ impl Out {
         }
     }
 
+    /// Whether colours can be set.
+    pub(super) fn is_coloured(&self) -> bool {
+        self.coloured
+    }
+
     pub(super) fn paint(&self, colour: Colour, text: impl fmt::Display) -> String {
         let code = match colour {
             Colour::Bold => "1",

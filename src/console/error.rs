@@ -136,7 +136,8 @@ impl From<AccountError> for Error {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::NoAccount(_) => Self::NotFound,
-            AccountError::Exists(_) | AccountError::Refused(_) => Self::Conflict(error.to_string()),
+            AccountError::Exists(_) | AccountError::Refused(_) | AccountError::Weak(_) => Self::Conflict(error.to_string()),
+            AccountError::Busy => Self::Throttled(10),
             _ => Self::Internal(error.to_string()),
         }
     }

@@ -30,6 +30,7 @@ mod format;
 mod health;
 mod layout;
 mod pages;
+mod qr;
 mod security;
 mod server;
 mod settings;
@@ -41,22 +42,23 @@ pub use error::Error;
 pub use flash::{Flash, see, set_cookie};
 pub use form::{Fields, Posted};
 pub use format::{Number, defanged, grouped, octets};
-pub use layout::{Frame, moment, page};
+pub use layout::{Frame, browser, day, moment, page};
 pub use security::{Frames, escape};
 pub use server::{ConsoleError, Server};
-pub use settings::Settings;
+pub use settings::{Settings, enrolment_link};
 pub use text::Language;
 pub use viewer::{HalfWay, Viewer};
 pub use visitor::{Peer, Visitor};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Url};
 use crate::audit::Audit;
 use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::Store;
 use crate::telemetry::Metrics;
 use axum::{Router, middleware, routing::get};
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What the console is made from.
 pub struct Parts {
@@ -77,14 +79,17 @@ struct Inner {
     parts: Parts,
     accounts: Accounts,
     audit: Audit,
+    url: Option<Url>,
+    walks: Semaphore,
 }
 
 impl Console {
-    fn new(parts: Parts) -> Self {
+    fn new(parts: Parts, address: SocketAddr) -> Self {
         let database = &parts.store.database;
-        let accounts = Accounts::new(database.clone(), parts.settings.lifetimes);
+        let url = parts.settings.url(&parts.hostname, address);
+        let accounts = Accounts::new(database.clone(), parts.settings.lifetimes, url.as_ref());
         let audit = Audit::new(database.clone());
-        Self(Arc::new(Inner { parts, accounts, audit }))
+        Self(Arc::new(Inner { parts, accounts, audit, url, walks: Semaphore::new(1) }))
     }
 
     #[must_use]
@@ -120,6 +125,27 @@ impl Console {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.parts.settings
+    }
+
+    /// How browsers reach it.
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
+        self.0.url.as_ref()
+    }
+
+    /// What a person opens to set up an account.
+    fn enrolment_link(&self, code: &str) -> String {
+        self.url().map_or_else(|| code.to_owned(), |url| enrolment_link(url, code))
+    }
+
+    /// What authenticators show beside the account's name.
+    fn issuer(&self) -> String {
+        format!("octroi {}", self.hostname())
+    }
+
+    /// Waits until nobody else walks the whole audit.
+    async fn one_walk(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.walks.acquire().await.ok()
     }
 
     #[must_use]

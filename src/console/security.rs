@@ -67,6 +67,13 @@ pub(super) async fn around(State(console): State<Console>, request: Request, nex
 /// Finds out who asks, and leaves it with the request.
 async fn know(console: &Console, visitor: &Visitor, extensions: &mut axum::http::Extensions) -> Result<(), Error> {
     if visitor.is_api {
+        // Programs have tokens. Cookies count for nothing here, so that no other site's page can
+        // use them.
+        if let Some(token) = &visitor.bearer
+            && let Some(account) = console.accounts().of_token(token).await?
+        {
+            extensions.insert(Viewer::of_token(account, visitor));
+        }
         return Ok(());
     }
     let Some(token) = &visitor.token else { return Ok(()) };

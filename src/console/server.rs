@@ -49,7 +49,7 @@ impl Server {
         let wrap = https.clone();
         let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
             runtime.block_on(async move {
-                let console = Console::new(parts);
+                let console = Console::new(parts, address);
                 let ended = CancellationToken::new();
                 tokio::spawn(console.audit().clone().tend(ended.clone()));
                 let _ended = ended.drop_guard();

@@ -42,6 +42,15 @@ impl Settings {
     }
 }
 
+/// What a person opens to set up an account.
+#[must_use]
+pub fn enrolment_link(console: &Url, code: &str) -> String {
+    let mut link = console.clone();
+    link.set_path("/enrol");
+    link.query_pairs_mut().append_pair("code", code);
+    link.into()
+}
+
 fn public_url(section: &Section<'_>, Placed { value, span }: Placed<String>) -> Option<Url> {
     match Url::parse(&value) {
         Ok(url) if url.scheme() == "https" && url.domain().is_some() && url.path() == "/" && url.query().is_none() => Some(url),

@@ -23,6 +23,11 @@ impl Viewer {
         Self { account: session.account, actor, csrf: session.csrf, session: Some(session.id) }
     }
 
+    pub(super) fn of_token(account: Account, visitor: &Visitor) -> Self {
+        let actor = Actor { name: account.name.clone(), client: Some(visitor.client) };
+        Self { account, actor, csrf: String::new(), session: None }
+    }
+
     /// The account's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -47,8 +47,12 @@ pub struct Visitor {
     pub agent: String,
     /// Path and query.
     pub target: String,
+    /// The same where it is a page that can be loaded again; else the start.
+    pub page: String,
     /// A program: it is answered in JSON.
     pub is_api: bool,
+    /// What a program shows.
+    pub(super) bearer: Option<String>,
     /// The session's cookie.
     pub(super) token: Option<String>,
     /// The browser says that another site made it ask.
@@ -71,14 +75,17 @@ impl Visitor {
         let chosen = cookie(&parts.headers, LANGUAGE).and_then(|code| Language::parse(&code));
         let client = parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
         let agent = text(header::USER_AGENT);
+        let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
         Self {
             client: client.to_canonical(),
             language: chosen.unwrap_or_else(|| Language::accepted(text(header::ACCEPT_LANGUAGE))),
             theme: cookie(&parts.headers, THEME).and_then(|theme| Theme::parse(&theme)),
             flash: cookie(&parts.headers, FLASH).and_then(|text| Flash::parse(&text)),
             agent: agent.get(..agent.floor_char_boundary(AGENT)).unwrap_or_default().to_owned(),
-            target: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
+            page: if is_safe(&parts.method) { target.clone() } else { "/".to_owned() },
+            target,
             is_api: parts.uri.path().starts_with("/api/"),
+            bearer: text(header::AUTHORIZATION).strip_prefix("Bearer ").map(|token| token.trim().to_owned()),
             token: cookie(&parts.headers, SESSION),
             cross_site: cross_site(parts),
         }

@@ -7,6 +7,6 @@ mod metrics;
 
 pub use metrics::{
     CommandWord, ConnectionResult, HandshakeResult, Holding, Incomplete, JournalDrop, ListenerMetrics, MessageTls, Metrics, Outcome, Phase,
-    QuarantineDeletion, QuarantineFailure, ReplyClass, RuleMetrics, Sample, Snapshot, SpoolUse, StageMetrics, StageResult, UpstreamFault,
-    UpstreamMetrics, Violation,
+    QuarantineDeletion, QuarantineFailure, ReplyClass, RuleMetrics, Sample, SignInResult, Snapshot, SpoolUse, StageMetrics, StageResult,
+    UpstreamFault, UpstreamMetrics, Violation,
 };

@@ -15,6 +15,7 @@ mod bounded;
 mod clamd;
 mod commands;
 mod configurations;
+mod console;
 mod containers;
 mod custody;
 mod dialogues;

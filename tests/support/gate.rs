@@ -29,6 +29,7 @@ pub struct Setup {
     listeners: Vec<(String, SocketAddr, String)>,
     upstream: String,
     more: String,
+    console: Option<SocketAddr>,
     environment: Vec<(String, String)>,
     log: &'static str,
     level: &'static str,
@@ -39,6 +40,7 @@ pub struct Gate {
     pub dir: TempDir,
     listeners: BTreeMap<String, SocketAddr>,
     http: SocketAddr,
+    console: Option<SocketAddr>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
@@ -60,6 +62,7 @@ impl Setup {
             listeners: Vec::new(),
             upstream: upstream.to_owned(),
             more: String::new(),
+            console: None,
             environment: Vec::new(),
             log: "text",
             level: "info",
@@ -74,6 +77,13 @@ impl Setup {
     pub fn listener(mut self, name: &str, lines: &str) -> Self {
         self.listeners.push((name.to_owned(), places::free(), lines.to_owned()));
         self
+    }
+
+    /// With a console, and these lines for it.
+    pub fn console(mut self, lines: &str) -> Self {
+        let address = places::free();
+        self.console = Some(address);
+        self.and(&format!("[console]\naddress = \"{address}\"\n{lines}\n"))
     }
 
     /// More of the configuration: whole tables.
@@ -125,7 +135,7 @@ impl Setup {
         toml.push_str(&self.more);
         fs::write(dir.join("octroi.toml"), toml).unwrap();
         let listeners = self.listeners.into_iter().map(|(name, address, _)| (name, address)).collect();
-        Gate { dir: self.dir, listeners, http, environment: self.environment, child: None, log: Arc::default() }
+        Gate { dir: self.dir, listeners, http, console: self.console, environment: self.environment, child: None, log: Arc::default() }
     }
 
     /// Starts it and waits until it can take mail.
@@ -233,6 +243,18 @@ impl Gate {
     /// Where /metrics is.
     pub fn monitoring(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where the console is.
+    pub fn console(&self) -> SocketAddr {
+        self.console.expect("it has no console")
+    }
+
+    /// Another command of the binary beside it, with its configuration and `input`; what it says.
+    pub fn octroi(&self, arguments: &[&str], input: &str) -> super::partners::Output {
+        let mut command = Command::new(Self::binary());
+        command.args(arguments).arg("--config").arg(self.config());
+        super::partners::run_command(command, input.as_bytes())
     }
 
     pub fn pid(&self) -> u32 {

@@ -6,10 +6,12 @@ mod samples;
 mod settings;
 
 use super::{
-    Failure, certs,
+    Failure, certs, qr,
     run::{Ends, Service},
     style::{Colour, Out},
 };
+use crate::accounts::{Accounts, Lifetimes, NewAccount, Role, suggest_password};
+use crate::audit::Actor;
 use crate::config::Config;
 use crate::journal::queue_id;
 use crate::telemetry::{
@@ -67,6 +69,7 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
         let good = trial.send_samples(arguments, out).await?;
         trial.say_what_next(arguments, out);
         if !arguments.once {
+            trial.make_account(out).await?;
             out.line(out.paint(Colour::Bold, folder.last_words()));
             Ends::new()?.recv().await;
         }
@@ -130,6 +133,8 @@ struct Trial {
     mail: Option<PathBuf>,
 }
 
+/// Who signs in to the console.
+const ACCOUNT: &str = "demo";
 /// For an upstream to be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -148,7 +153,7 @@ impl Trial {
             }
         };
         step(out, "mail server", format_args!("{upstream}{}", if mail.is_some() { ", a small one for demonstration" } else { "" }));
-        let path = settings::write(folder, &upstream, &files)?;
+        let path = settings::write(folder, &upstream, &files, !arguments.once)?;
         let service = Service::start(Config::load(&path)?, metrics)?;
         let gate = service.addresses().first().map(|(_, address)| *address).ok_or("nothing listens")?;
         step(out, "gate", format_args!("{gate}, offers STARTTLS"));
@@ -212,6 +217,24 @@ impl Trial {
         Fate { word, as_expected, detail }
     }
 
+    /// Somebody who may look at everything, and what he signs in with.
+    async fn make_account(&self, out: &Out) -> Result<(), Failure> {
+        let (Some(console), Some(store)) = (self.service.console(), self.service.store()) else { return Ok(()) };
+        let accounts = Accounts::new(store.database, Lifetimes::default(), None);
+        let roles = vec![Role::Senior, Role::Auditor, Role::Administrator];
+        accounts.add(&NewAccount { name: ACCOUNT.to_owned(), roles, domains: vec!["*".to_owned()] }, &Actor::local()).await?;
+        let password = suggest_password()?;
+        let totp = accounts.enrol_locally(ACCOUNT, &password, &Actor::local()).await?;
+        out.heading("Review it in a browser");
+        step(out, "console", format_args!("https://localhost:{}/ (its certificate is its own: accept it)", console.port()));
+        step(out, "account", ACCOUNT);
+        step(out, "password", password);
+        step(out, "then a code", "of any authenticator that has seen this (TOTP):");
+        qr::show(&totp.url("octroi try", ACCOUNT)?, out)?;
+        step(out, "or by hand", totp.base32());
+        Ok(())
+    }
+
     fn say_what_next(&self, arguments: &Arguments, out: &Out) {
         out.heading("Look at");
         if let Some(mail) = &self.mail {
@@ -221,9 +244,6 @@ impl Trial {
         step(out, "settings", self.folder.join("octroi.toml").display());
         if let Some(monitoring) = self.service.monitoring() {
             step(out, "metrics", format_args!("http://{monitoring}/metrics"));
-        }
-        if let Some(console) = self.service.console() {
-            step(out, "console", format_args!("https://localhost:{}/", console.port()));
         }
         out.heading("See what is held, and let it go");
         out.line(format_args!("  octroi quarantine list --config {}/octroi.toml", self.folder.display()));

@@ -18,14 +18,16 @@ const RULES: [(&str, &str); 3] = [
     ("webmail.yar", include_str!("../../../deploy/rules/webmail.yar")),
 ];
 
-/// Writes `octroi.toml` into `folder`, and what it names.
-pub(super) fn write(folder: &Path, upstream: &str, files: &Files) -> Result<PathBuf, Failure> {
+/// Writes `octroi.toml` into `folder`, and what it names; with a console where somebody will be there
+/// to use it.
+pub(super) fn write(folder: &Path, upstream: &str, files: &Files, console: bool) -> Result<PathBuf, Failure> {
     let (state, rules) = (folder.join("state"), folder.join("rules"));
     fs::create_dir(&state)?;
     fs::create_dir(&rules)?;
     for (name, text) in RULES {
         fs::write(rules.join(name), text)?;
     }
+    let console = if console { console_section(known(8443)?) } else { String::new() };
     let text = format!(
         r#"# Written by `octroi try`; `octroi run --config` takes it as well.
 hostname  = "{HOSTNAME}"
@@ -95,7 +97,7 @@ reason = "{{sender.address}} asks for money, and nobody vouches for it"
 
 [metrics]
 address = "127.0.0.1:{monitoring}"
-"#,
+{console}"#,
         rules = rules.display(),
         state = state.display(),
         certificate = files.certificate.display(),
@@ -112,4 +114,15 @@ address = "127.0.0.1:{monitoring}"
 /// `port` where it is free, else 0: any other will do.
 fn preferred(port: u16) -> u16 {
     if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() { port } else { 0 }
+}
+
+/// Its port stands in what browsers are told as well, so it has to be known beforehand.
+fn console_section(port: u16) -> String {
+    format!("\n[console]\naddress    = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n")
+}
+
+/// `port` where it is free, else another that is.
+fn known(port: u16) -> Result<u16, Failure> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    Ok(bind(port).or_else(|_| bind(0))?.local_addr()?.port())
 }

@@ -1,18 +1,76 @@
 //! `/api/v1`: the same for programs, with tokens.
-use super::{Console, Error, Viewer};
+//!
+//! How an endpoint is added: a handler with `#[utoipa::path]` in a file here, which takes
+//! [`Viewer`](super::Viewer), [`Asked`] for a query (so that what is wrong with it is answered as a
+//! problem document), and calls `Viewer::need` first; its area's `routes()` and `document()` are
+//! listed below. The document at `/api/v1/openapi.json` is made from the handlers themselves.
+
+#![allow(unused_qualifications, reason = "utoipa's macro writes them")]
+
+mod accounts;
+mod audit;
+mod extract;
+mod whoami;
+
+pub(in crate::console) use extract::Asked;
+
+use super::{Console, Error};
 use axum::{Json, Router, routing::get};
-use serde::Serialize;
+use std::sync::OnceLock;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 
 pub(super) fn routes() -> Router<Console> {
-    Router::new().route("/whoami", get(whoami)).fallback(async || Error::NotFound)
+    Router::new()
+        .merge(accounts::routes())
+        .merge(audit::routes())
+        .merge(whoami::routes())
+        .route("/openapi.json", get(document))
+        .fallback(async || Error::NotFound)
 }
 
-/// Who the token is for.
-#[derive(Debug, Serialize)]
-struct WhoAmI {
-    name: String,
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "octroi", description = "What the console does, for programs. Tokens are made on the console's account page, or with `octroi user token add`."),
+    servers((url = "/api/v1")),
+    components(schemas(Problem)),
+    modifiers(&Tokens),
+    security(("token" = []))
+)]
+struct Frame;
+
+/// What went wrong (RFC 9457).
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(example = json!({ "type": "about:blank", "title": "Not for you", "status": 403, "detail": "Your roles do not include this." }))]
+pub(in crate::console) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
 }
 
-async fn whoami(viewer: Viewer) -> Json<WhoAmI> {
-    Json(WhoAmI { name: viewer.account.name })
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token; it begins with `octroi_`.")).build();
+        document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+async fn document() -> Json<&'static Document> {
+    static DOCUMENT: OnceLock<Document> = OnceLock::new();
+    Json(DOCUMENT.get_or_init(|| {
+        let mut whole = Frame::openapi();
+        for part in [accounts::document(), audit::document(), whoami::document()] {
+            whole.merge(part);
+        }
+        whole
+    }))
 }

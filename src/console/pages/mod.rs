@@ -1,13 +1,46 @@
 //! The pages, a file for each area.
 
+mod account;
+mod accounts;
+mod audit;
+mod enrol;
 mod home;
 mod messages;
 mod overview;
 mod preferences;
+mod sign_in;
 
-use super::Console;
+use super::{Console, Frame};
+use crate::accounts::WeakPassword;
 use axum::Router;
 
 pub(super) fn routes() -> Router<Console> {
-    Router::new().merge(home::routes()).merge(overview::routes()).merge(messages::routes()).merge(preferences::routes())
+    Router::new()
+        .merge(account::routes())
+        .merge(accounts::routes())
+        .merge(audit::routes())
+        .merge(enrol::routes())
+        .merge(home::routes())
+        .merge(messages::routes())
+        .merge(overview::routes())
+        .merge(preferences::routes())
+        .merge(sign_in::routes())
+}
+
+/// What is wrong with a password.
+fn weak(frame: &Frame, weak: WeakPassword) -> String {
+    frame
+        .t(match weak {
+            WeakPassword::Short => "password.short",
+            WeakPassword::Long => "password.long",
+            WeakPassword::Monotonous => "password.monotonous",
+            WeakPassword::Name => "password.name",
+        })
+        .to_owned()
+}
+
+/// In fours, for whoever types it off.
+fn grouped(secret: &str) -> String {
+    let letters: Vec<_> = secret.chars().collect();
+    letters.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(" ")
 }

@@ -118,7 +118,7 @@ impl Numbers {
         let length = span.hours * HOUR;
         let mut bars: Vec<_> = (0..span.bars)
             .map(|n| {
-                let title = moment(begins + Duration::from_secs(n * length));
+                let title = moment(&(begins + Duration::from_secs(n * length)));
                 // A day by its date, an hour by its time.
                 let label = if span.hours < 24 { title.get(11..16) } else { title.get(5..10) };
                 Bar {

@@ -120,6 +120,10 @@ labels! {
     Phase { Connect = "connect", Envelope = "envelope", FinalReply = "final_reply", Auth = "auth" }
 }
 labels! {
+    /// What became of an attempt to sign in to the console.
+    SignInResult { Done = "done", WrongPassword = "wrong_password", WrongFactor = "wrong_factor", Throttled = "throttled" }
+}
+labels! {
     /// What an upstream did wrong.
     UpstreamFault {
         Connect = "connect", Tls = "tls", Timeout = "timeout", Closed = "closed", Garbage = "garbage", Shutdown = "shutdown",

@@ -149,6 +149,8 @@ list! {
         &["reason"],
         "Messages that were to be held and could not be stored; their clients keep them.",
     );
+    pub(super) sign_ins: IntCounterVec =
+        counters("octroi_console_sign_ins_total", &["result"], "Attempts to sign in to the console.");
     pub(super) quarantine_deleted: IntCounterVec =
         counters("octroi_quarantine_deleted_total", &["reason"], "Entries of the quarantine that were deleted.");
     pub(super) quarantine_released: IntCounter =

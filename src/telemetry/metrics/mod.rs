@@ -10,7 +10,7 @@ mod series;
 
 pub use labels::{
     CommandWord, ConnectionResult, HandshakeResult, Incomplete, JournalDrop, MessageTls, Outcome, Phase, QuarantineDeletion,
-    QuarantineFailure, ReplyClass, StageResult, UpstreamFault, Violation,
+    QuarantineFailure, ReplyClass, SignInResult, StageResult, UpstreamFault, Violation,
 };
 pub use list::Metrics;
 pub use read::{Sample, Snapshot};
@@ -72,6 +72,9 @@ impl Metrics {
         for why in JournalDrop::ALL {
             metrics.journal_dropped.with_label_values(&[why.as_str()]);
         }
+        for result in SignInResult::ALL {
+            metrics.sign_ins.with_label_values(&[result.as_str()]);
+        }
         Ok(Arc::new(metrics))
     }
 
@@ -80,6 +83,10 @@ impl Metrics {
         self.journal_dropped.with_label_values(&[why.as_str()]).inc_by(rows);
     }
 
+    /// Somebody tried to sign in to the console.
+    pub fn signed_in(&self, result: SignInResult) {
+        self.sign_ins.with_label_values(&[result.as_str()]).inc();
+    }
     /// An entry of `class` was stored.
     pub fn quarantine_stored(&self, class: &str, took: Duration) {
         self.quarantine_stored.with_label_values(&[class]).inc();

@@ -244,34 +244,3 @@ fn commands_of_the_runbook(gate: &Gate) {
         assert_ne!(gate.http(&path).0, 404, "{path}");
     }
 }
-
-/// An alert about what was before a reload would never end.
-#[test]
-fn after_a_reload_only_what_is_configured_is_told_of() {
-    let mta = Mta::start();
-    let gate = busy_gate(&mta);
-    for _ in 0..3 {
-        Client::greeted(gate.mx()).deliver("a@example.net", &["b@example.org"], &message("hello")).must(250);
-    }
-    let breaker = "octroi_stage_breaker_open{stage=\"clamd\"}";
-    gate.wait_metric(breaker, 1.0);
-    gate.wait_metric("octroi_upstream_servers_healthy{upstream=\"default\"}", 1.0);
-    assert_eq!(gate.metrics().get("octroi_upstream_servers_healthy{upstream=\"gone\"}"), 0.0);
-    let page = || gate.http("/metrics").1;
-
-    // The chain is another after a reload, and its breakers have seen nothing yet.
-    gate.signal(Signal::HUP);
-    gate.wait_metric(breaker, 0.0);
-    gate.reconfigure("[upstream.gone]", "[upstream.other]");
-    gate.reconfigure("upstream = \"gone\"", "upstream = \"other\"");
-    gate.reconfigure("type = \"clamd\"", "type = \"clamd\"\nname = \"av\"");
-    gate.signal(Signal::HUP);
-    wait::until("the new upstream", || page().contains("octroi_upstream_servers{upstream=\"other\"} 1").then_some(()));
-    wait::until("what is gone to be forgotten", || {
-        let page = page();
-        let stale = |line: &str| line.starts_with("octroi_upstream_servers") && line.contains("gone") || line.starts_with(breaker);
-        (!page.lines().any(stale)).then_some(())
-    });
-    gate.wait_metric("octroi_stage_breaker_open{stage=\"av\"}", 0.0);
-    assert_eq!(gate.metrics().get("octroi_upstream_servers_healthy{upstream=\"default\"}"), 1.0, "what stays is still known");
-}

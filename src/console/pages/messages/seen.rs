@@ -39,7 +39,7 @@ impl Seen {
     }
 
     pub(super) fn at(&self) -> String {
-        moment(self.row.at)
+        moment(&self.row.at)
     }
 
     /// What the client did that no mail client does.

@@ -1,0 +1,165 @@
+//! Every page with every role, and how each looks.
+use super::people::{PASSWORD, Person};
+use crate::support::{Browser, Mta, Web};
+
+/// A page and who may see it, of reviewer, senior, auditor and administrator.
+pub struct Row {
+    pub path: &'static str,
+    pub may: [bool; 4],
+    /// The name of its photograph.
+    pub name: &'static str,
+}
+
+pub const ROLES: [&str; 4] = ["reviewer", "senior", "auditor", "administrator"];
+
+pub const PAGES: &[Row] = &[
+    Row { path: "/account", may: [true, true, true, true], name: "account" },
+    Row { path: "/audit", may: [false, false, true, true], name: "audit" },
+    Row { path: "/accounts", may: [false, false, false, true], name: "accounts" },
+    Row { path: "/accounts/reviewer", may: [false, false, false, true], name: "accounts-one" },
+];
+
+type Action = (&'static str, &'static [(&'static str, &'static str)], [bool; 4]);
+
+/// What changes something, with the fields that it needs, and who may do it.
+const ACTIONS: &[Action] = &[
+    ("/audit/verify", &[], [false, false, true, true]),
+    ("/accounts", &[("name", "dave"), ("role", "auditor")], [false, false, false, true]),
+    ("/accounts/dave/roles", &[("role", "auditor")], [false, false, false, true]),
+    ("/accounts/dave/disable", &[], [false, false, false, true]),
+    ("/accounts/dave/enable", &[], [false, false, false, true]),
+    ("/accounts/dave/reset", &[], [false, false, false, true]),
+    ("/accounts/dave/sessions/end", &[], [false, false, false, true]),
+];
+
+/// Endpoints of the API, and the scope each needs.
+const ENDPOINTS: &[(&str, &str)] = &[("/api/v1/audit", "audit.read"), ("/api/v1/accounts", "accounts.manage")];
+
+#[test]
+fn every_page_is_for_whom_it_is_for() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    let people = ROLES.map(|role| Person::new(&gate, role, &[role], if role.len() < 9 { &["example.org"] } else { &[] }));
+    let mut nobody = Web::new(gate.console());
+    for (n, person) in people.iter().enumerate() {
+        let mut web = person.web(&gate);
+        let csrf = web.get("/account").csrf();
+        for Row { path, may, .. } in PAGES {
+            assert_eq!(web.get(path).status, if may[n] { 200 } else { 403 }, "{} at {path}", person.name);
+            assert!(nobody.get(path).to().starts_with("/sign-in"), "{path}");
+        }
+        for (path, fields, may) in ACTIONS {
+            let fields = [&[("csrf", csrf.as_str())], *fields].concat();
+            let status = web.post(path, &fields).status;
+            assert!(if may[n] { [200, 303].contains(&status) } else { status == 403 }, "{} at {path}: {status}", person.name);
+            assert!(nobody.post(path, &fields).to().starts_with("/sign-in"), "{path}");
+            assert!(web.get(path).status < 500, "{path}");
+        }
+        // What the navigation shows is what he may see.
+        let page = web.get("/account").text();
+        for Row { path, may, .. } in PAGES.iter().filter(|row| ["/audit", "/accounts"].contains(&row.path)) {
+            assert_eq!(page.contains(&format!("<a href=\"{path}\"")), may[n], "{} at {path}", person.name);
+        }
+    }
+    // Nobody takes away what he stands on.
+    let mut web = people[3].again(&gate);
+    let csrf = web.get("/account").csrf();
+    for action in ["disable", "reset", "roles"] {
+        web.post(&format!("/accounts/administrator/{action}"), &[("csrf", csrf.as_str()), ("role", "auditor")]).must(409);
+    }
+}
+
+#[test]
+fn a_token_may_what_its_scope_says() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    Person::new(&gate, "alice", &["administrator"], &[]);
+    let token = |scope: &str| {
+        let said = gate.octroi(&["user", "token", "add", "alice", "--scope", scope], "");
+        assert!(said.success, "{}", said.text);
+        Web::new(gate.console()).with("Authorization", &format!("Bearer {}", said.text.trim()))
+    };
+    for (path, scope) in ENDPOINTS {
+        token(scope).get(path).must(200).json();
+        token("overview.read").get(path).must(403);
+        Web::new(gate.console()).get(path).must(401);
+    }
+    let who = token("audit.read").get("/api/v1/whoami").must(200).json();
+    assert_eq!((&who["account"], &who["permissions"]), (&"alice".into(), &serde_json::json!(["audit.read"])));
+    let rows = token("audit.read").get("/api/v1/audit?limit=2&action=token-add").must(200).json();
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    for wrong in ["/api/v1/audit?limit=0", "/api/v1/audit?limit=x", "/api/v1/audit?colour=red"] {
+        assert_eq!(token("audit.read").get(wrong).must(400).header("content-type"), Some("application/problem+json"));
+    }
+    assert!(!gate.octroi(&["user", "token", "add", "alice", "--scope", "quarantine.read"], "").success);
+    let mut web = token("audit.read");
+    web.get("/audit").to();
+    let list = gate.octroi(&["user", "token", "list", "alice"], "").text;
+    let id = list.lines().last().unwrap().split(' ').next().unwrap().to_owned();
+    assert!(gate.octroi(&["user", "token", "revoke", &id], "").success);
+    web.get("/api/v1/whoami").must(401);
+    let document = Web::new(gate.console()).get("/api/v1/openapi.json").must(200).json();
+    for (path, _) in ENDPOINTS {
+        assert!(document["paths"].get(path.strip_prefix("/api/v1").unwrap()).is_some(), "{path} is not in the document");
+    }
+}
+
+#[test]
+fn the_chain_is_proven_and_a_broken_one_is_seen() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    Person::new(&gate, "alice", &["auditor"], &[]);
+    let whole = gate.octroi(&["audit", "verify"], "");
+    assert!(whole.success && whole.text.starts_with("whole: 2 rows"), "{}", whole.text);
+    let head = whole.text.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(gate.octroi(&["user", "disable", "alice"], "").success);
+    assert!(gate.octroi(&["audit", "verify", "--head", &head], "").success);
+    gate.log_line(&["audit head", "hash="]);
+    let unknown = gate.octroi(&["audit", "verify", "--head", &"f".repeat(64)], "");
+    assert!(!unknown.success && unknown.text.contains("cut off"), "{}", unknown.text);
+}
+
+#[test]
+fn how_it_looks() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    let admin = Person::new(&gate, "admin", &["administrator", "auditor"], &[]);
+    Person::new(&gate, "reviewer", &["reviewer"], &["example.org", "example.com"]);
+    Person::new(&gate, "marie.curie@example.org", &["senior", "auditor"], &["*"]);
+    assert!(gate.octroi(&["user", "add", "new.colleague", "--role", "reviewer", "--domain", "example.net"], "").success);
+    assert!(gate.octroi(&["user", "add", "left", "--role", "auditor"], "").success);
+    assert!(gate.octroi(&["user", "disable", "left"], "").success);
+    let Some(browser) = Browser::start(gate.console().ip()) else { return };
+    let at = |path: &str| format!("https://mx.example.org:{}{path}", gate.console().port());
+    browser.open(&at("/"));
+    browser.screenshots("sign-in");
+    browser.type_into("input[name=name]", "admin");
+    browser.type_into("input[name=password]", PASSWORD);
+    browser.click("main button.primary");
+    browser.find("input.digits");
+    browser.screenshots("factor");
+    browser.type_into("input.digits", &admin.code(0));
+    browser.click("main button.primary");
+    browser.find("nav.places");
+    for Row { path, name, .. } in PAGES {
+        browser.open(&at(path));
+        browser.screenshots(name);
+        assert_eq!(browser.count("h1"), 1, "{name}");
+    }
+    browser.open(&at("/audit?actor=nobody"));
+    browser.screenshots("audit-empty");
+    browser.open(&at("/nothing"));
+    browser.screenshots("not-found");
+    let mut reviewer = browser.complaints();
+    reviewer.retain(|complaint| !complaint.contains("404"));
+    assert!(reviewer.is_empty(), "{reviewer:?}");
+    // Chosen by hand, whatever the system prefers; and by keyboard alone to the content.
+    browser.open(&at("/account"));
+    browser.click("button[name=theme]");
+    browser.find("html[data-theme=dark]");
+    browser.open(&at("/account"));
+    browser.press("\u{E004}\u{E007}");
+    assert!(browser.url().ends_with("#main"), "{}", browser.url());
+    let elsewhere = browser.requests().into_iter().find(|url| !url.starts_with(&at("/")) && !url.starts_with("data:"));
+    assert_eq!(elsewhere, None);
+}
