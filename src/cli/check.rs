@@ -6,6 +6,7 @@ use super::{
 use crate::chain::HoldClass;
 use crate::config::Config;
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
+use crate::journal::Addresses;
 use crate::upstream;
 use crate::value::ByteSize;
 use clap::Args;
@@ -54,6 +55,8 @@ fn show(config: &Config, out: &Out) {
     show_limits(&settings.limits, out);
     out.heading("Quarantine");
     show_quarantine(config, out);
+    out.heading("Journal");
+    show_journal(config, out);
     out.heading("Console");
     show_console(config, out);
     out.heading("Telemetry");
@@ -105,9 +108,18 @@ fn show_upstream(upstream: &upstream::Settings, out: &Out) {
     row(out, &upstream.name, &format!("{}, {tls}, {identity}, {} connections", servers.join(" and "), upstream.connections));
 }
 
+fn show_journal(config: &Config, out: &Out) {
+    let journal = &config.gate.journal;
+    if !journal.enabled {
+        return row(out, "rows", "none: off; what is in it stays until it is too old");
+    }
+    let hashed = if journal.addresses == Addresses::Hashed { ", addresses hashed" } else { "" };
+    let subjects = if journal.subjects { "" } else { ", no subjects" };
+    row(out, "rows", &format!("kept {}, {} at most{hashed}{subjects}", days(journal.keep), ByteSize(journal.size)));
+}
+
 fn show_quarantine(config: &Config, out: &Out) {
     row(out, "where", &config.gate.settings.state_dir.display().to_string());
-    let days = |keep: Duration| format!("{} days", keep.as_secs() / 86_400);
     for class in HoldClass::ALL {
         let retention = config.gate.quarantine.of(class);
         row(out, class.as_str(), &format!("kept {}, {} at most", days(retention.keep), ByteSize(retention.size)));
@@ -121,6 +133,10 @@ fn show_console(config: &Config, out: &Out) {
     let minutes = |life: Duration| format!("{} minutes", life.as_secs() / 60);
     let lifetimes = config.console.lifetimes;
     row(out, "sessions", &format!("{}, {} without a request", minutes(lifetimes.session), minutes(lifetimes.idle)));
+}
+
+fn days(keep: Duration) -> String {
+    format!("{} days", keep.as_secs() / 86_400)
 }
 
 fn show_limits(limits: &Limits, out: &Out) {

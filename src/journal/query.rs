@@ -26,6 +26,8 @@ pub struct Query {
     pub listener: Option<String>,
     pub client: Option<IpNet>,
     pub helo: Option<String>,
+    /// The fingerprint of the client's TLS hello.
+    pub ja4: Option<String>,
     pub account: Option<String>,
     /// A whole address; `@example.org` is all of a domain, `@*.example.org` that and all below it
     /// (not where addresses are hashed), and nothing the null reverse-path.
@@ -125,6 +127,7 @@ impl Query {
         all.extend(is(Of::Listener, &self.listener));
         all.extend(self.client.map(network));
         all.extend(is(Of::Helo, &self.helo));
+        all.extend(is(Of::Ja4, &self.ja4));
         all.extend(self.account.as_deref().map(|account| hidden_too(Of::Account, account, hide)));
         let address = |of: &[(Of, Of)], value: &Option<String>| value.as_deref().map(|value| is_any_address(of, value, hide));
         let [sender, recipient, from] = ADDRESSES;

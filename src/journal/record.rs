@@ -137,6 +137,7 @@ impl Record {
         let delivered = self.verdict == Some(Outcome::Delivered);
         let details = Details {
             protocol: self.protocol.to_owned(),
+            mechanism: client.mechanism.as_deref().map(str::to_owned),
             local: (client.local.port() != 0).then(|| client.local.to_string()),
             tls: client.tls.as_deref().map(|facts| Tls {
                 version: facts.version.to_owned(),
@@ -144,6 +145,7 @@ impl Record {
                 sni: facts.sni.as_deref().map(|sni| line(sni, TEXT)),
                 client_subject: facts.client_subject.as_deref().map(text),
                 resumed: facts.resumed,
+                ja4: facts.ja4.as_deref().map(str::to_owned),
             }),
             findings: self.findings.iter().take(FINDINGS).map(|finding| Found::of(finding, &|found| cut(&text(found), FINDING))).collect(),
             more_findings: self.findings.len().saturating_sub(FINDINGS) as u64,
@@ -219,6 +221,7 @@ impl Row {
         terms.add(Of::Listener, &self.listener);
         terms.add(Of::Client, &terms::hexadecimal(client.address.ip()));
         terms.add_some(Of::Helo, self.helo.as_deref());
+        terms.add_some(Of::Ja4, client.tls.as_ref().and_then(|facts| facts.ja4.as_deref()));
         terms.add_some(Of::Verdict, self.verdict.as_deref());
         terms.add_some(Of::DecidedBy, self.decided_by.as_deref());
         self.violations.iter().for_each(|violation| terms.add(Of::Violation, violation));

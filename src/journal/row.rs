@@ -103,6 +103,9 @@ pub struct Details {
     /// RFC 3848: `ESMTPS` …
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protocol: String,
+    /// How the account authenticated: the SASL mechanism.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
     /// The address that the client connected to, and its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<String>,
@@ -147,6 +150,9 @@ pub struct Tls {
     pub client_subject: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub resumed: bool,
+    /// The fingerprint of the client's hello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
 }
 
 /// A finding: a documented name, and a text, a number or a truth.

@@ -10,6 +10,7 @@ pub(super) enum Of {
     /// The address in hexadecimal, so that a network is a beginning of it.
     Client,
     Helo,
+    Ja4,
     Account,
     Sender,
     /// The domain of an address, like all domains with its labels turned around, so that what is
@@ -44,6 +45,7 @@ impl Of {
             Self::Listener => "l:",
             Self::Client => "c:",
             Self::Helo => "e:",
+            Self::Ja4 => "j:",
             Self::Account => "u:",
             Self::Sender => "s:",
             Self::SenderDomain => "sd:",

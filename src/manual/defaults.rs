@@ -26,6 +26,7 @@
 //! | `unpack.time` | 1 s | of a processor, so that load changes no verdict | ClamAV 2 min |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
 //! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
+//! | `journal.keep`, `.size` | 90 d, 10 GiB | a quarter of a year to find out what came; the oldest goes, since a row is no message | Microsoft 365 90 d of message trace |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
 //! | `stage.on_error` | tempfail | mail that was not looked at is not let in, and the sender tries again | Rspamd, PMG: let in |
 //! | `stage.breaker_failures`, `breaker_pause` | 5, 10 s | a scanner that restarts is not given up for a hiccup; one that is dead is not waited for with every message | Rspamd's proxy: 2 errors, 10 s |

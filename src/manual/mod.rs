@@ -4,6 +4,7 @@
 //! * [`standards`]: what is spoken, section by section, with every deviation
 //! * [`defaults`]: the numbers, and why they are what they are
 //! * [`outcomes`]: what the client is told when recipients differ
+//! * [`journal`]: what is kept of what happened, and how it is found
 //! * [`speed`]: where the time goes, and what was done about it
 //! * [`add_a_stage`]: how to write a stage of your own
 
@@ -12,6 +13,7 @@ pub mod attacks;
 pub mod defaults;
 #[cfg(test)]
 mod example;
+pub mod journal;
 pub mod outcomes;
 pub mod speed;
 pub mod standards;
