@@ -100,7 +100,11 @@ impl<'a> Walk<'a> {
                 Ok(Ok(())) => {}
                 Ok(Err(stop)) => {
                     self.flag(at, Flag::Limit);
-                    return Err(stop);
+                    // That ends this branch only.
+                    if stop != Stop::Limit(Limit::Depth) {
+                        return Err(stop);
+                    }
+                    self.exceeded.get_or_insert(Limit::Depth);
                 }
                 Err(_) => self.flag(at, Flag::Unreadable),
             }
@@ -113,6 +117,10 @@ impl<'a> Walk<'a> {
         self.account.check_time()?;
         if self.files.len() >= self.account.limits.files {
             return Err(Stop::Limit(Limit::Files));
+        }
+        // A document gives what is in its streams along with them.
+        if self.files.get(parent).is_some_and(|parent| parent.depth >= self.account.limits.depth) {
+            return Err(Stop::Limit(Limit::Depth));
         }
         Ok(self.add(Some(parent), found, "", false))
     }

@@ -189,3 +189,27 @@ fn programs_that_extract_themselves_are_opened() {
     let with_7z = [make::program(), make::seven_z(&[("a.js", b"hello")], None)].concat();
     assert_eq!(tree(&look("x", with_7z)), ["x pe", "x > 7z 7z", "x > 7z > a.js plain"]);
 }
+
+/// Patches the method of every header; 9 is Deflate64, 98 PPMd.
+#[test]
+fn methods_that_are_not_opened_are_told_and_not_skipped() {
+    for method in [9_u16, 98] {
+        let mut zip = make::zip(&[("a.exe", &make::program())]);
+        for (signature, at) in [(&b"PK\x03\x04"[..], 8), (b"PK\x01\x02", 10)] {
+            let header = memchr::memmem::find(&zip, signature).unwrap();
+            zip[header + at..header + at + 2].copy_from_slice(&method.to_le_bytes());
+        }
+        assert_eq!(tree(&look("a.zip", zip)), ["a.zip zip", "a.zip > a.exe unknown unreadable"], "{method}");
+    }
+}
+
+/// What a document's streams have inside comes along with them.
+#[test]
+fn nothing_is_deeper_than_the_limit() {
+    let ole = make::ole(&[("\u{1}Ole10Native", &make::native("b.exe", &make::program()))]);
+    let limits = Limits { depth: 1, ..limits() };
+    let unpacked = unpack([part("a.doc", ole), part("b.zip", make::zip(&[("c", b"d")]))], &limits, &mut |_| true).unwrap();
+    assert_eq!(unpacked.exceeded(), Some(Limit::Depth));
+    assert!(unpacked.all().iter().all(|file| file.depth <= 1));
+    assert!(tree(&unpacked).iter().any(|line| line == "b.zip > c plain"), "the others are looked into: {:?}", tree(&unpacked));
+}
