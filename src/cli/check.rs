@@ -4,7 +4,7 @@ use super::{
     style::{Colour, Out, wrap},
 };
 use crate::chain::HoldClass;
-use crate::config::Config;
+use crate::config::{Config, Explained};
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
 use crate::journal::Addresses;
 use crate::upstream;
@@ -24,12 +24,17 @@ pub(super) struct Arguments {
     /// Say nothing where nothing is wrong.
     #[arg(long, short)]
     quiet: bool,
+    /// Show every setting that is in effect, and whether it is in the file (and where) or a default.
+    #[arg(long, conflicts_with = "quiet")]
+    explain: bool,
 }
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
     let config = Config::load(path)?;
-    if !arguments.quiet {
+    if arguments.explain {
+        out.line(Explained { path, config: &config });
+    } else if !arguments.quiet {
         show(&config, out);
         out.line(format_args!("\n{} {}", path.display(), out.paint(Colour::Green, "is fine.")));
     }

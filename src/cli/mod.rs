@@ -3,6 +3,7 @@
 mod audit;
 mod certs;
 mod check;
+mod config;
 mod hunt;
 mod manual;
 mod qr;
@@ -36,6 +37,7 @@ enum Command {
     Try(try_it::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
+    Config(config::Arguments),
     Quarantine(quarantine::Arguments),
     Hunt(hunt::Arguments),
     User(user::Arguments),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Try(arguments) => try_it::main(&arguments, &out),
         Command::Run(arguments) => run::main(&arguments),
         Command::Check(arguments) => check::main(&arguments, &out),
+        Command::Config(arguments) => config::main(&arguments, &out),
         Command::Quarantine(arguments) => quarantine::main(&arguments, &out),
         Command::Hunt(arguments) => Ok(hunt::main(&arguments, &out)),
         Command::User(arguments) => user::main(&arguments, &out),

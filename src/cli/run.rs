@@ -77,7 +77,7 @@ pub(super) struct Service {
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
-        let Config { gate: setup, metrics: monitoring, console: reviewing, log, source } = config;
+        let Config { gate: setup, metrics: monitoring, console: reviewing, log, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
         let certificates = certificates(&setup.settings, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);

@@ -2,14 +2,18 @@
 //!
 //! `deploy/octroi.toml` documents every key; a test holds the two together.
 
+mod explain;
 mod report;
+mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use explain::Explained;
 pub use report::Report;
+pub use schema::schema;
 
 use crate::chain::{self, Chain, Vocabulary};
-use crate::value::settings::{Problem, Problems, Section};
+use crate::value::settings::{Problem, Problems, Section, asked::Table};
 
 use crate::{console, dns, gate, journal, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
 use std::{
@@ -28,6 +32,8 @@ pub struct Config {
     pub log: telemetry::log::Settings,
     /// The text it was read from.
     pub source: String,
+    /// What was asked of it.
+    pub asked: Vec<Table>,
 }
 
 /// More is no configuration; somebody has named the wrong file.
@@ -58,11 +64,13 @@ impl Config {
         let (table, syntax) = DeTable::parse_recoverable(&text);
         let problems = Problems::default();
         let mut config = Self::read(&mut Section::root(&table, problems.clone()));
+        let asked = problems.tables();
         let problems = merge(syntax.iter().map(|error| syntax_problem(error, &text)).collect(), problems.take(), &text);
         if !problems.is_empty() {
             return Err(Report::new(path.to_owned(), text, problems));
         }
         config.source = text;
+        config.asked = asked;
         Ok(config)
     }
 
@@ -86,7 +94,7 @@ impl Config {
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let console = console::Settings::read(&mut root.section("console"), &gate.settings);
         let log = telemetry::log::Settings::read(&mut root.section("log"));
-        Self { gate, metrics, console, log, source: String::new() }
+        Self { gate, metrics, console, log, source: String::new(), asked: Vec::new() }
     }
 }
 

@@ -21,7 +21,7 @@ impl Settings {
     #[must_use]
     pub fn read(section: &mut Section<'_>, gate: &Gate) -> Self {
         let address = section.take("address");
-        let own = section.has("certificate") || section.has("private_key");
+        let own = section.has("certificate") | section.has("private_key");
         let certificate = if own { CertificateFiles::read(section) } else { gate.tls.certificates.first().cloned() };
         if let Some(at) = section.place("address").filter(|_| !own && certificate.is_none()) {
             let text = "`console.address`: the console answers over HTTPS only, and there is no certificate: set `certificate` and `private_key` here or in `[tls]`";

@@ -29,10 +29,10 @@ impl Settings {
     #[must_use]
     pub fn read(section: &mut Section<'_>) -> Self {
         let usual = Self::default();
-        let resolvers: Vec<Server> = section.take_list("resolvers").unwrap_or_default();
-        let timeout = section.take_placed("timeout");
+        let resolvers: Vec<Server> = section.take_list_or_none("resolvers");
+        let timeout = section.take_placed_unless("timeout", &usual.timeout);
         let timeout = at_least(section, "timeout", timeout, Duration::from_millis(1), "an answer takes time");
-        let attempts = section.take_placed("attempts");
+        let attempts = section.take_placed_unless("attempts", &usual.attempts);
         let attempts = at_least(section, "attempts", attempts, 1, "a question that is never asked has no answer");
         Self {
             resolvers: resolvers.into_iter().map(|Server(address)| address).collect(),

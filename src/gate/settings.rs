@@ -150,7 +150,8 @@ fn read_hostname(root: &mut Section<'_>) -> Arc<str> {
 /// Also tries whether big messages could be put there. One that is still to be made is fine; by whom
 /// is not known here (systemd's `StateDirectory=` makes it as root).
 fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
-    let Some(Placed { value, span }) = root.take_placed::<PathBuf>("state_dir") else { return "/var/lib/octroi".into() };
+    let usual = PathBuf::from("/var/lib/octroi");
+    let Some(Placed { value, span }) = root.take_placed_unless("state_dir", &usual) else { return usual };
     if value.exists()
         && let Err(error) = tempfile::tempfile_in(&value)
     {
@@ -169,7 +170,7 @@ impl Tls {
             value
         });
         let offered =
-            Offered { certificates: section.has("certificate") || section.has("private_key"), client_ca: section.has("client_ca") };
+            Offered { certificates: section.has("certificate") | section.has("private_key"), client_ca: section.has("client_ca") };
         let several = section.is_list("certificate");
         let certificates = if several {
             section.sections("certificate").iter_mut().filter_map(CertificateFiles::read).collect()
@@ -291,7 +292,7 @@ impl Timeouts {
 
 /// A size that is not zero.
 fn size(section: &mut Section<'_>, key: &'static str, default: u64) -> u64 {
-    let Some(Placed { value, span }) = section.take_placed::<ByteSize>(key) else { return default };
+    let Some(Placed { value, span }) = section.take_placed_unless(key, &ByteSize(default)) else { return default };
     if value.0 == 0 {
         section.complain_at(span, format!("`{}`: nothing would fit into nothing", section.path(key)));
     }
@@ -300,7 +301,7 @@ fn size(section: &mut Section<'_>, key: &'static str, default: u64) -> u64 {
 
 /// A number that is not zero.
 fn at_least_one<T: Setting + PartialEq + From<u8>>(section: &mut Section<'_>, key: &'static str, default: T) -> T {
-    let Some(Placed { value, span }) = section.take_placed::<T>(key) else { return default };
+    let Some(Placed { value, span }) = section.take_placed_unless(key, &default) else { return default };
     if value == T::from(0) {
         section.complain_at(span, format!("`{}`: at least 1", section.path(key)));
     }
@@ -309,7 +310,7 @@ fn at_least_one<T: Setting + PartialEq + From<u8>>(section: &mut Section<'_>, ke
 
 /// A duration that is not zero.
 pub(crate) fn positive(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
-    let Some(Placed { value, span }) = section.take_placed::<Duration>(key) else { return default };
+    let Some(Placed { value, span }) = section.take_placed_unless(key, &default) else { return default };
     if value.is_zero() {
         section.complain_at(span, format!("`{}`: nothing is done in no time", section.path(key)));
     }

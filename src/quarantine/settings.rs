@@ -81,13 +81,13 @@ fn four_eyes(section: &mut Section<'_>) -> Vec<HoldClass> {
 impl Retention {
     fn read(section: &mut Section<'_>, default: Self) -> Self {
         let mut retention = default;
-        if let Some(Placed { value, span }) = section.take_placed::<Duration>("keep") {
+        if let Some(Placed { value, span }) = section.take_placed_unless("keep", &default.keep) {
             if value.is_zero() {
                 section.complain_at(span, format!("`{}`: nothing would ever be looked at", section.path("keep")));
             }
             retention.keep = value;
         }
-        if let Some(Placed { value: ByteSize(size), span }) = section.take_placed::<ByteSize>("size") {
+        if let Some(Placed { value: ByteSize(size), span }) = section.take_placed_unless("size", &ByteSize(default.size)) {
             if size == 0 {
                 section.complain_at(span, format!("`{}`: nothing would fit into nothing", section.path("size")));
             }

@@ -113,7 +113,7 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         let text = format!("`{}`: `{value}` must be 1 to 64 letters, digits, `.`, `_` or `-`", section.path("name"));
         section.complain_at(span.clone(), text);
     }
-    let timeout = section.take_placed::<Duration>("timeout");
+    let timeout = section.take_placed_unless("timeout", &surroundings.timeout);
     if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.is_zero()) {
         section.complain_at(timeout.span.clone(), format!("`{}`: a stage that has no time can only fail", section.path("timeout")));
     }

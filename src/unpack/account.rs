@@ -47,7 +47,7 @@ impl Limits {
 }
 
 fn not_zero<T: Setting + PartialEq>(section: &mut Section<'_>, key: &'static str, default: T, zero: T) -> T {
-    let Some(Placed { value, span }) = section.take_placed::<T>(key) else { return default };
+    let Some(Placed { value, span }) = section.take_placed_unless(key, &default) else { return default };
     if value == zero {
         section.complain_at(span, format!("`{}`: with nothing, no archive could be looked into", section.path(key)));
     }

@@ -145,7 +145,7 @@ impl Timeouts {
     /// Reads the upstream's keys of `[timeouts]`; the others are somebody else's.
     pub fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
-        let mut take = |key, default: Duration| match section.take_placed::<Duration>(key) {
+        let mut take = |key, default: Duration| match section.take_placed_unless(key, &default) {
             Some(Placed { value: Duration::ZERO, span }) => {
                 section.complain_at(span, format!("`{}`: a timeout of nothing lets nothing pass", section.path(key)));
                 default
@@ -188,7 +188,7 @@ fn upstream(name: &str, mut section: Section<'_>) -> Option<Settings> {
         &[("none", IdentityMode::None), ("xclient", IdentityMode::Xclient), ("proxy-v2", IdentityMode::ProxyV2)],
         IdentityMode::None,
     );
-    let connections = section.take_placed::<u32>("connections");
+    let connections = section.take_placed_unless::<u32>("connections", &100);
     if let Some(Placed { value: 0, span }) = &connections {
         section.complain_at(span.clone(), format!("`{}`: no mail passes without a connection", section.path("connections")));
     }

@@ -1,4 +1,4 @@
-use super::settings::Setting;
+use super::settings::{Setting, asked::Shape};
 use std::{env, fmt, fs, path::Path};
 use toml::de::DeValue;
 
@@ -32,6 +32,10 @@ impl fmt::Debug for Secret {
 
 impl Setting for Secret {
     const EXPECTED: &'static str = "a text in quotes, { file = \"…\" } or { env = \"…\" }";
+
+    fn shape() -> Shape {
+        Shape::Secret
+    }
 
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         if let Some(text) = value.as_str() {

@@ -3,7 +3,10 @@
 //! serde stops at the first error; an administrator who is told of one mistake a run does not get
 //! home. Each module reads its own [`Section`], and what a section was not asked for is an unknown
 //! key, answered with the nearest known one.
+pub mod asked;
+
 use super::{ByteSize, parse_duration};
+use asked::{Key, Shape, Table, quoted};
 use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr, ops::Range, path::PathBuf, rc::Rc, time::Duration};
 use toml::{
     Spanned,
@@ -25,7 +28,7 @@ pub struct Problems(Rc<RefCell<Findings>>);
 #[derive(Debug, Default)]
 struct Findings {
     problems: Vec<Problem>,
-    asked: BTreeSet<String>,
+    tables: Vec<Table>,
 }
 
 impl Problems {
@@ -43,7 +46,21 @@ impl Problems {
     /// there are, for the test that the reference has them.
     #[must_use]
     pub fn asked(&self) -> BTreeSet<String> {
-        self.0.borrow().asked.clone()
+        let tables = &self.0.borrow().tables;
+        let name =
+            |table: &Table, key: &Key| if table.path.is_empty() { key.name.to_owned() } else { format!("{}.{}", table.path, key.name) };
+        tables.iter().flat_map(|table| table.keys.iter().map(|key| name(table, key))).collect()
+    }
+    /// All tables that were read, in the order they were, each after its parent.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        self.0.borrow().tables.clone()
+    }
+
+    fn open(&self, table: Table) -> usize {
+        let tables = &mut self.0.borrow_mut().tables;
+        tables.push(table);
+        tables.len() - 1
     }
 }
 
@@ -56,6 +73,8 @@ pub struct Section<'a> {
     table: Option<&'a DeTable<'a>>,
     asked: Vec<&'static str>,
     problems: Problems,
+    /// Its place among the tables that were read.
+    place: usize,
 }
 
 /// Something a value can be read as.
@@ -65,6 +84,15 @@ pub trait Setting: Sized {
     /// # Errors
     /// What is wrong, where [`EXPECTED`](Self::EXPECTED) alone does not say it.
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>>;
+    /// How it is written.
+    #[must_use]
+    fn shape() -> Shape {
+        Shape::Text
+    }
+    /// As it would be written; `None` where that cannot be said, or is for nobody's eyes.
+    fn written(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A value with its place, for checks that need other settings as well.
@@ -81,20 +109,38 @@ impl<'a> Section<'a> {
     /// The root table of a document.
     #[must_use]
     pub fn root(table: &'a Spanned<DeTable<'a>>, problems: Problems) -> Self {
-        Self { name: String::new(), span: 0..0, table: Some(table.get_ref()), asked: Vec::new(), problems }
+        let place = problems.open(Table { path: String::new(), name: String::new(), parent: None, span: Some(0..0), keys: Vec::new() });
+        Self { name: String::new(), span: 0..0, table: Some(table.get_ref()), asked: Vec::new(), problems, place }
+    }
+
+    /// Writes down what is known of a key.
+    fn note(&self, key: &'static str, what: impl FnOnce(&mut Key)) {
+        if let Some(table) = self.problems.0.borrow_mut().tables.get_mut(self.place) {
+            what(table.key(key));
+        }
+    }
+
+    /// A table of this one, under `key`; `name`: the key, or what it is called there.
+    fn below(&self, key: &'static str, name: &str, path: String, span: Option<Range<usize>>, table: Option<&'a DeTable<'a>>) -> Self {
+        let parent = Some((self.place, key));
+        let own = span.clone().unwrap_or_else(|| self.span.clone());
+        let place = self.problems.open(Table { path: path.clone(), name: name.to_owned(), parent, span, keys: Vec::new() });
+        Self { name: path, span: own, table, asked: Vec::new(), problems: self.problems.clone(), place }
     }
 
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
-            self.problems.0.borrow_mut().asked.insert(self.path(key));
+            self.note(key, |_| {});
         }
         let value = self.table?.get(key)?;
+        self.note(key, |noted| noted.span = Some(value.span()));
         Some((value.get_ref(), value.span()))
     }
 
     /// The setting `key` and its place; `None` where it is absent, or wrong and reported.
     pub fn take_placed<T: Setting>(&mut self, key: &'static str) -> Option<Placed<T>> {
+        self.note(key, Key::is::<T>);
         let (value, span) = self.get(key)?;
         match T::read(value) {
             Ok(value) => Some(Placed { value, span }),
@@ -111,8 +157,15 @@ impl<'a> Section<'a> {
         self.take_placed(key).map(|placed| placed.value)
     }
 
+    /// As [`take_placed`](Self::take_placed), where `default` will hold without it.
+    pub fn take_placed_unless<T: Setting>(&mut self, key: &'static str, default: &T) -> Option<Placed<T>> {
+        self.note(key, |noted| noted.default = default.written());
+        self.take_placed(key)
+    }
+
     /// The setting `key`, or `default` where it is absent.
     pub fn take_or<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+        self.note(key, |noted| noted.default = default.written());
         self.take(key).unwrap_or(default)
     }
 
@@ -121,8 +174,15 @@ impl<'a> Section<'a> {
         self.require_placed(key).map(|placed| placed.value)
     }
 
+    /// As [`take_list`](Self::take_list), of which none is the default.
+    pub fn take_list_or_none<T: Setting>(&mut self, key: &'static str) -> Vec<T> {
+        self.note(key, |noted| noted.default = Some("[]".to_owned()));
+        self.take_list(key).unwrap_or_default()
+    }
+
     /// As [`require`](Self::require), with the place.
     pub fn require_placed<T: Setting>(&mut self, key: &'static str) -> Option<Placed<T>> {
+        self.note(key, |noted| noted.required = true);
         if self.get(key).is_none() {
             self.complain(format!("`{}` is missing: expected {}", self.path(key), T::EXPECTED));
         }
@@ -133,6 +193,7 @@ impl<'a> Section<'a> {
     /// it is absent, or wrong and reported.
     pub fn take_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
         let path = self.path(key);
+        self.note(key, Key::is::<Vec<T>>);
         let (value, span) = self.get(key)?;
         let Some(array) = value.as_array() else {
             self.problems.add(span, format!("`{path}`: expected {}", Vec::<T>::EXPECTED));
@@ -152,6 +213,7 @@ impl<'a> Section<'a> {
 
     /// As [`take_list`](Self::take_list); its absence is a mistake.
     pub fn require_list<T: Setting>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        self.note(key, |noted| noted.required = true);
         if self.get(key).is_none() {
             self.complain(format!("`{}` is missing: expected {}", self.path(key), Vec::<T>::EXPECTED));
         }
@@ -159,8 +221,14 @@ impl<'a> Section<'a> {
     }
 
     /// One of a closed set of words.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], default: T) -> T {
-        let Some(Placed { value, span }) = self.take_placed::<String>(key) else { return default };
+    pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, words: &[(&str, T)], default: T) -> T {
+        let taken = self.take_placed::<String>(key);
+        self.note(key, |noted| {
+            noted.shape = Shape::Words(words.iter().map(|(word, _)| (*word).to_owned()).collect());
+            noted.expected = "";
+            noted.default = words.iter().find(|(_, choice)| *choice == default).map(|(word, _)| quoted(word));
+        });
+        let Some(Placed { value, span }) = taken else { return default };
         if let Some((_, choice)) = words.iter().find(|(word, _)| *word == value) {
             return *choice;
         }
@@ -172,19 +240,21 @@ impl<'a> Section<'a> {
     /// The table `[key]`; an empty one where it is absent, so that defaults have one place.
     #[must_use]
     pub fn section(&mut self, key: &'static str) -> Self {
+        self.note(key, |noted| noted.shape = Shape::Table);
         let (table, span) = match self.get(key) {
-            Some((DeValue::Table(table), span)) => (Some(table), span),
+            Some((DeValue::Table(table), span)) => (Some(table), Some(span)),
             Some((_, span)) => {
                 self.problems.add(span.clone(), format!("`{}`: expected a table, written `[{}]`", self.path(key), self.path(key)));
-                (None, span)
+                (None, Some(span))
             }
-            None => (None, self.span.clone()),
+            None => (None, None),
         };
-        Self { name: self.path(key), span, table, asked: Vec::new(), problems: self.problems.clone() }
+        self.below(key, key, self.path(key), span, table)
     }
 
     /// Whether `key` is there at all.
     pub fn has(&mut self, key: &'static str) -> bool {
+        self.note(key, |noted| noted.optional = true);
         self.get(key).is_some()
     }
 
@@ -196,6 +266,7 @@ impl<'a> Section<'a> {
 
     /// Whether `key` is a list, `[[key]]` included.
     pub fn is_list(&mut self, key: &'static str) -> bool {
+        self.note(key, |noted| noted.or_tables = true);
         matches!(self.get(key), Some((DeValue::Array(_), _)))
     }
 
@@ -207,6 +278,7 @@ impl<'a> Section<'a> {
     /// The tables `[[key]]`, in order.
     pub fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let name = self.path(key);
+        self.note(key, |noted| noted.shape = Shape::Tables);
         let Some((value, span)) = self.get(key) else { return Vec::new() };
         let DeValue::Array(array) = value else {
             self.problems.add(span, format!("`{name}`: expected tables, each written `[[{name}]]`"));
@@ -215,13 +287,7 @@ impl<'a> Section<'a> {
         let mut all = Vec::new();
         for item in array.iter() {
             match item.get_ref() {
-                DeValue::Table(table) => all.push(Self {
-                    name: name.clone(),
-                    span: item.span(),
-                    table: Some(table),
-                    asked: Vec::new(),
-                    problems: self.problems.clone(),
-                }),
+                DeValue::Table(table) => all.push(self.below(key, key, name.clone(), Some(item.span()), Some(table))),
                 _ => self.problems.add(item.span(), format!("`{name}`: expected a table, written `[[{name}]]`")),
             }
         }
@@ -231,6 +297,7 @@ impl<'a> Section<'a> {
     /// The tables `[key.NAME]`; `None` where `key` itself is no table, and reported.
     pub fn named_sections(&mut self, key: &'static str) -> Option<Vec<Named<'a>>> {
         let path = self.path(key);
+        self.note(key, |noted| noted.shape = Shape::Named);
         let Some((value, span)) = self.get(key) else { return Some(Vec::new()) };
         let DeValue::Table(tables) = value else {
             self.problems.add(span, format!("`{path}`: expected tables, each written `[{path}.NAME]`"));
@@ -240,13 +307,7 @@ impl<'a> Section<'a> {
         for (name, item) in tables.iter() {
             let text: Box<str> = name.get_ref().as_ref().into();
             let section = match item.get_ref() {
-                DeValue::Table(table) => Some(Self {
-                    name: format!("{path}.{text}"),
-                    span: name.span(),
-                    table: Some(table),
-                    asked: Vec::new(),
-                    problems: self.problems.clone(),
-                }),
+                DeValue::Table(table) => Some(self.below(key, &text, format!("{path}.{text}"), Some(name.span()), Some(table))),
                 _ => {
                     self.problems.add(item.span(), format!("`{path}.{text}`: expected a table, written `[{path}.{text}]`"));
                     None
@@ -330,24 +391,42 @@ fn distance(a: &str, b: &str) -> usize {
 
 impl Setting for String {
     const EXPECTED: &'static str = "a text in quotes";
+    fn written(&self) -> Option<String> {
+        Some(quoted(self))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         value.as_str().map(Self::from).ok_or(None)
     }
 }
 impl Setting for Box<str> {
     const EXPECTED: &'static str = String::EXPECTED;
+    fn written(&self) -> Option<String> {
+        Some(quoted(self))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         String::read(value).map(Into::into)
     }
 }
 impl Setting for bool {
     const EXPECTED: &'static str = "true or false";
+    fn shape() -> Shape {
+        Shape::Flag
+    }
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         value.as_bool().ok_or(None)
     }
 }
 impl Setting for u64 {
     const EXPECTED: &'static str = "a whole number, not negative";
+    fn shape() -> Shape {
+        Shape::Whole
+    }
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let DeValue::Integer(integer) = value else { return Err(None) };
         Self::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| None)
@@ -355,18 +434,36 @@ impl Setting for u64 {
 }
 impl Setting for u32 {
     const EXPECTED: &'static str = "a whole number, not negative, below 4294967296";
+    fn shape() -> Shape {
+        Shape::Whole
+    }
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         u64::read(value)?.try_into().map_err(|_| None)
     }
 }
 impl Setting for usize {
     const EXPECTED: &'static str = u64::EXPECTED;
+    fn shape() -> Shape {
+        Shape::Whole
+    }
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         u64::read(value)?.try_into().map_err(|_| None)
     }
 }
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number such as 5 or 6.5";
+    fn shape() -> Shape {
+        Shape::Number
+    }
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let number: Self = match value {
             DeValue::Integer(_) => u32::read(value)?.into(),
@@ -378,18 +475,27 @@ impl Setting for f64 {
 }
 impl Setting for Duration {
     const EXPECTED: &'static str = "a duration such as \"500ms\", \"10s\" or \"5m\"";
+    fn written(&self) -> Option<String> {
+        Some(asked::duration(*self))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         parse_duration(value.as_str().ok_or(None)?).map_err(Some)
     }
 }
 impl Setting for ByteSize {
     const EXPECTED: &'static str = "a size such as \"64KiB\", \"50MiB\" or \"8GiB\"";
+    fn written(&self) -> Option<String> {
+        Some(asked::size(*self))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         value.as_str().ok_or(None)?.parse().map_err(Some)
     }
 }
 impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path in quotes";
+    fn written(&self) -> Option<String> {
+        self.to_str().map(quoted)
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         match value.as_str() {
             Some("") | None => Err(None),
@@ -406,6 +512,9 @@ impl Setting for SocketAddr {
 }
 impl Setting for ipnet::IpNet {
     const EXPECTED: &'static str = "a network such as \"10.0.0.0/8\", \"192.0.2.1\" or \"2001:db8::/32\"";
+    fn written(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let text = value.as_str().ok_or(None)?;
         let alone = text.parse().map(|address: std::net::IpAddr| Self::from(address));
@@ -414,6 +523,13 @@ impl Setting for ipnet::IpNet {
 }
 impl<T: Setting> Setting for Vec<T> {
     const EXPECTED: &'static str = "a list in square brackets";
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
+    }
+    fn written(&self) -> Option<String> {
+        let items: Option<Vec<_>> = self.iter().map(T::written).collect();
+        Some(format!("[{}]", items?.join(", ")))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let DeValue::Array(array) = value else { return Err(None) };
         array
@@ -428,6 +544,13 @@ impl<T: Setting> Setting for Vec<T> {
 /// For lists of which each item has a check of its own.
 impl<T: Setting> Setting for Vec<Placed<T>> {
     const EXPECTED: &'static str = <Vec<T> as Setting>::EXPECTED;
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
+    }
+    fn written(&self) -> Option<String> {
+        let items: Option<Vec<_>> = self.iter().map(|item| item.value.written()).collect();
+        Some(format!("[{}]", items?.join(", ")))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let values = Vec::<T>::read(value)?;
         let places = value.as_array().into_iter().flat_map(|array| array.iter().map(Spanned::span));

@@ -1,6 +1,6 @@
 //! The commands a newcomer begins with: `octroi try` and `octroi certs`.
 
-use crate::support::{Gate, partners};
+use crate::support::{Gate, Setup, partners};
 use std::{fs, path::Path, process::Command};
 
 fn octroi(args: &[&str]) -> partners::Output {
@@ -80,4 +80,20 @@ fn completions_and_manual_pages_are_made_from_the_command_line() {
     assert!(script.code == Some(0) && script.text.contains("--config"), "{}", script.text);
     let page = octroi(&["man"]);
     assert!(page.code == Some(0) && page.text.contains(".TH octroi 1"), "{}", page.text);
+}
+
+#[test]
+fn what_is_in_effect_is_explained_and_editors_have_a_schema() {
+    let gate = Setup::before(crate::support::places::free()).mx().prepare();
+    let said = |arguments: &[&str]| {
+        let output = Command::new(Gate::binary()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let config = gate.config().display().to_string();
+    let shown = said(&["check", "--explain", "--config", &config]);
+    assert!(shown.lines().any(|line| line.starts_with("hostname = ") && line.ends_with(&format!("{config}:1"))), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("recipients = 1000 ") && line.ends_with("default")), "{shown}");
+    let schema: serde_json::Value = serde_json::from_str(&said(&["config", "schema"])).unwrap();
+    assert_eq!(schema["properties"]["limits"]["properties"]["recipients"]["type"], "integer");
 }

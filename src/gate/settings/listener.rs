@@ -88,7 +88,7 @@ impl Listener {
         let name = section.require_placed::<Name>("name");
         let address = section.require_placed::<ListenAddress>("address");
         let mode = TlsMode::read(section);
-        let proxy_protocol_from = section.take_list("proxy_protocol_from").unwrap_or_default();
+        let proxy_protocol_from = section.take_list_or_none("proxy_protocol_from");
         let words = [("off", ClientCertificate::Off), ("request", ClientCertificate::Request), ("require", ClientCertificate::Require)];
         let dependent = Dependent {
             require_tls: section.take_or("require_tls", false),

@@ -70,7 +70,7 @@ impl Policy {
 }
 
 fn contact(section: &mut Section<'_>) -> Box<str> {
-    let Some(Placed { value, span }) = section.take_placed::<Box<str>>("contact") else { return CONTACT.into() };
+    let Some(Placed { value, span }) = section.take_placed_unless::<Box<str>>("contact", &CONTACT.into()) else { return CONTACT.into() };
     if value.trim().is_empty() || value.chars().any(char::is_control) || value.chars().count() > LONGEST_CONTACT {
         let text = format!("`{}`: write whom to ask, on one line of at most {LONGEST_CONTACT} characters", section.path("contact"));
         section.complain_at(span, text);
