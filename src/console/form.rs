@@ -9,6 +9,11 @@ use axum::{
     Form,
     extract::{FromRequest, Request},
 };
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For a form to come in.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fields of a form, in order; a name may be there several times. An extractor.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +48,8 @@ impl FromRequest<Console> for Fields {
     type Rejection = Error;
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Error> {
-        let Form(fields) = Form::from_request(request, console).await.map_err(|error| Error::Bad(error.to_string()))?;
+        let read = timeout(PATIENCE, Form::from_request(request, console)).await;
+        let Form(fields) = read.map_err(|_| Error::Bad("too slow".into()))?.map_err(|error| Error::Bad(error.to_string()))?;
         Ok(Self(fields))
     }
 }

@@ -17,6 +17,9 @@
 //! 5. a row in `tests/promises/console/pages.rs`, where each page is tried with each role, and
 //!    photographed.
 //!
+//! A handler ends where its client goes away: what must not stop half way runs in a task of its own
+//! (`tokio::spawn`), whose end the handler waits for.
+//!
 //! A page that shows a frame puts [`Frames`] into its response's extensions; what is shown in a frame
 //! sets a `Content-Security-Policy` of its own.
 

@@ -6,11 +6,11 @@ use super::{
     flash::{see, set_cookie},
     layout::Frame,
     viewer::{HalfWay, Viewer},
-    visitor::{FLASH, SESSION, Visitor, is_safe},
+    visitor::{FLASH, Peer, SESSION, Visitor, is_safe},
 };
 use crate::accounts::Stage;
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
@@ -27,6 +27,8 @@ pub struct Frames;
 /// Around all requests.
 pub(super) async fn around(State(console): State<Console>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    // Until the answer is there: a release waits for the mail server as long as that takes.
+    let _work = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.work.begin());
     let visitor = Visitor::read(&parts);
     let local = is_local(&parts.headers);
     let mut frame = Frame::new(&visitor, None);

@@ -88,6 +88,6 @@ where
     W: Fn(tokio::net::TcpStream) -> HttpsStream + Send + 'static,
 {
     fn connect_info(stream: IncomingStream<'_, Guarded<W>>) -> Self {
-        Self(*stream.remote_addr())
+        Self { address: *stream.remote_addr(), work: stream.io().work() }
     }
 }

@@ -1,14 +1,18 @@
 //! Whoever asks, signed in or not: what his request says of him, read once.
 use super::{Console, error::Error, flash::Flash, text::Language};
+use crate::telemetry::guard::Work;
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{HeaderMap, Method, header, request::Parts},
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The peer of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+/// The peer of a connection, and that we work for it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub work: Work,
+}
 
 /// Light or dark, where somebody has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl Visitor {
     pub(super) fn read(parts: &Parts) -> Self {
         let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let chosen = cookie(&parts.headers, LANGUAGE).and_then(|code| Language::parse(&code));
-        let client = parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
+        let client = parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.address.ip());
         let agent = text(header::USER_AGENT);
         let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
         Self {

@@ -4,7 +4,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,7 +24,7 @@ pub struct Bounds {
     /// Open at once.
     pub connections: usize,
     /// For a request to be complete, counted from accept or from the last octet of the answer before;
-    /// a handshake of TLS is part of the first.
+    /// a handshake of TLS is part of the first. Does not count while it is [worked on](Work).
     pub request: Duration,
     /// A connection that lives longer is closed between two requests or in the middle of one.
     pub life: Duration,
@@ -66,9 +69,34 @@ where
     }
 }
 
+/// Requests of one connection that are worked on: who waits for our answer is not late. A handle;
+/// clones share.
+#[derive(Debug, Clone, Default)]
+pub struct Work(Arc<AtomicUsize>);
+
+/// Work on one request; ends when it is dropped.
+#[must_use]
+pub struct Begun(Work);
+
+impl Work {
+    /// Begins with a request.
+    pub fn begin(&self) -> Begun {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Begun(self.clone())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Work(count) = &self.0;
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection with a deadline.
 pub struct Connection<S> {
     stream: S,
+    work: Work,
     deadline: Pin<Box<Sleep>>,
     request: Duration,
     end: Instant,
@@ -78,11 +106,24 @@ pub struct Connection<S> {
 impl<S> Connection<S> {
     fn new(stream: S, Bounds { request, life, .. }: Bounds, place: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
-        Self { stream, deadline: Box::pin(sleep_until(now + request)), request, end: now + life, _place: place }
+        Self { stream, work: Work::default(), deadline: Box::pin(sleep_until(now + request)), request, end: now + life, _place: place }
+    }
+
+    /// To say that a request of this connection is worked on.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work.clone()
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+        ready!(self.deadline.as_mut().poll(cx));
+        let Work(count) = &self.work;
+        if count.load(Ordering::Relaxed) > 0 && Instant::now() < self.end {
+            self.restart();
+            // Polled, so that it wakes us.
+            ready!(self.deadline.as_mut().poll(cx));
+        }
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// An answer is going out, so a request was complete.
@@ -140,5 +181,27 @@ mod tests {
         assert!(begun.elapsed() >= BOUNDS.request);
         drop(connection);
         assert_eq!(guarded.places.available_permits(), BOUNDS.connections);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_us_is_not_late_but_has_an_end() {
+        use axum::serve::Listener;
+        use tokio::io::AsyncReadExt;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut guarded = Guarded::new(listener, BOUNDS, |stream| stream);
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = guarded.accept().await;
+        let (begun, work) = (Instant::now(), connection.work().begin());
+        let waited = tokio::time::timeout(3 * BOUNDS.request, connection.read(&mut [0; 16])).await;
+        assert!(waited.is_err(), "{waited:?}");
+        drop(work);
+        assert_eq!(connection.read(&mut [0; 16]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() <= 5 * BOUNDS.request);
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = guarded.accept().await;
+        let (begun, _work) = (Instant::now(), connection.work().begin());
+        assert_eq!(connection.read(&mut [0; 16]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!((BOUNDS.life..2 * BOUNDS.life).contains(&begun.elapsed()));
     }
 }

@@ -61,3 +61,10 @@ BOARD.row(
     series("Refusals", "Replies 5yz a second: recipients that do not exist, messages refused, commands nobody knows.", "cps",
            query('sum by (listener) (rate(octroi_replies_total{@listener,class="5"}[$__rate_interval]))', "{{listener}}")),
 )
+
+BOARD.row(
+    "Console",
+    series("Sign-ins", "Attempts to sign in to the console, a minute. `wrong_factor`: the password was right.", "cpm",
+           query("60 * sum by (result) (rate(octroi_console_sign_ins_total{@}[$__rate_interval]))", "{{result}}"), width=24,
+           runbook="OctroiConsoleGuessing"),
+)

@@ -13,6 +13,8 @@ pub struct Row {
 pub const ROLES: [&str; 4] = ["reviewer", "senior", "auditor", "administrator"];
 
 pub const PAGES: &[Row] = &[
+    Row { path: "/overview", may: [true, true, true, true], name: "overview" },
+    Row { path: "/messages", may: [true, true, true, false], name: "messages" },
     Row { path: "/account", may: [true, true, true, true], name: "account" },
     Row { path: "/audit", may: [false, false, true, true], name: "audit" },
     Row { path: "/accounts", may: [false, false, false, true], name: "accounts" },
@@ -57,7 +59,7 @@ fn every_page_is_for_whom_it_is_for() {
         }
         // What the navigation shows is what he may see.
         let page = web.get("/account").text();
-        for Row { path, may, .. } in PAGES.iter().filter(|row| ["/audit", "/accounts"].contains(&row.path)) {
+        for Row { path, may, .. } in PAGES.iter().filter(|row| ["/overview", "/messages", "/audit", "/accounts"].contains(&row.path)) {
             assert_eq!(page.contains(&format!("<a href=\"{path}\"")), may[n], "{} at {path}", person.name);
         }
     }
