@@ -30,6 +30,7 @@
 //! | [`audit`] | who did what, in a chain that shows any change to it |
 //! | [`accounts`] | who may sign in to the console, how, and what for |
 //! | [`preview`] | what is in a message, harmless to look at |
+//! | [`evidence`] | held messages as archives that show any change |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
 //! | [`console`] | where people review what is held: sign-in, pages, API |
 //! | [`config`] | composes every module's own settings; errors with line and column |
@@ -43,6 +44,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod dns;
+pub mod evidence;
 pub mod gate;
 pub mod journal;
 pub mod manual;

@@ -31,6 +31,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("audit", &["storage", "value"]),
     ("accounts", &["audit", "storage", "value"]),
     ("preview", &["message", "smtp", "unpack", "value"]),
+    ("evidence", &["audit", "journal", "message", "quarantine", "storage", "value"]),
     ("gate", BELOW),
     ("console", BELOW),
     ("config", BELOW),

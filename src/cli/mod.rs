@@ -4,6 +4,7 @@ mod audit;
 mod certs;
 mod check;
 mod config;
+mod evidence;
 mod hunt;
 mod manual;
 mod qr;
@@ -42,6 +43,7 @@ enum Command {
     Hunt(hunt::Arguments),
     User(user::Arguments),
     Audit(audit::Arguments),
+    Evidence(evidence::Arguments),
     Certs(certs::Arguments),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Hunt(arguments) => Ok(hunt::main(&arguments, &out)),
         Command::User(arguments) => user::main(&arguments, &out),
         Command::Audit(arguments) => audit::main(&arguments, &out),
+        Command::Evidence(arguments) => evidence::main(&arguments, &out),
         Command::Certs(arguments) => certs::main(&arguments, &out),
         Command::Completions(arguments) => manual::completions(&arguments, &out),
         Command::Man(arguments) => manual::man(&arguments, &out),

@@ -190,7 +190,7 @@ impl List {
         let (_, _, quarantine, _) = open(&self.file)?;
         let entries = all(&quarantine, &filter, self.below.as_ref().map(below).transpose()?, self.limit).await?;
         if self.json {
-            out.line(serde_json::Value::from_iter(entries.iter().map(show::json)));
+            out.line(serde_json::Value::from_iter(entries.iter().map(Entry::json)));
         } else {
             show::table(&entries, out);
         }
@@ -223,7 +223,7 @@ impl Show {
                 out.octets(&piece);
             }
         } else if self.json {
-            out.line(show::json(&entry));
+            out.line(entry.json());
         } else {
             show::entry(&entry, out);
         }

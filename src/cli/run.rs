@@ -5,11 +5,12 @@ use super::{
 };
 use crate::config::Config;
 use crate::console;
-use crate::gate::Gate;
+use crate::gate::{Gate, release::Recipe};
 use crate::telemetry::{
     Metrics, http,
     log::{self, Log},
 };
+use arc_swap::ArcSwap;
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
@@ -81,6 +82,7 @@ impl Service {
         let drain = setup.settings.timeouts.drain;
         let certificates = certificates(&setup.settings, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
+        let releaser = Recipe::of(&setup);
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
         let http = match monitoring.address {
             Some(address) => {
@@ -96,8 +98,9 @@ impl Service {
                     .as_ref()
                     .map(|gate| (gate.store().clone(), gate.quarantine().clone(), gate.journal().clone()));
                 let (store, quarantine, journal) = kept.ok_or("the gate is gone")?;
-                let parts =
-                    console::Parts { settings: reviewing.clone(), hostname, store, quarantine, journal, metrics: Arc::clone(metrics) };
+                let releaser = Arc::new(ArcSwap::from_pointee(releaser.make(&store, metrics)?));
+                let metrics = Arc::clone(metrics);
+                let parts = console::Parts { settings: reviewing.clone(), hostname, store, quarantine, journal, metrics, releaser };
                 Some(console::Server::start(address, parts)?)
             }
             None => None,
@@ -217,7 +220,11 @@ impl Service {
                 }
                 console.reload(&config.console, &self.metrics).map_err(|e| e.to_string())?;
             }
+            let releaser = Recipe::of(&config.gate);
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
+            if let (Some(console), Some(store)) = (&self.console, self.with_gate(|gate| gate.store().clone())) {
+                console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);
+            }
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
             Ok(())
         });

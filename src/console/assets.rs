@@ -10,9 +10,14 @@ use axum::{
 use std::sync::OnceLock;
 
 /// Parts of the style sheet, in order. Each area has its own.
-const STYLES: &[&str] = &[include_str!("assets/base.css"), include_str!("assets/account.css"), include_str!("assets/overview.css")];
+const STYLES: &[&str] = &[
+    include_str!("assets/base.css"),
+    include_str!("assets/account.css"),
+    include_str!("assets/overview.css"),
+    include_str!("assets/quarantine.css"),
+];
 /// Parts of the script; each is a closed function.
-const SCRIPTS: &[&str] = &[include_str!("assets/base.js")];
+const SCRIPTS: &[&str] = &[include_str!("assets/base.js"), include_str!("assets/quarantine.js")];
 const ICON: &str = include_str!("assets/icon.svg");
 
 /// Where each of them is.

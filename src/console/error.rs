@@ -148,6 +148,8 @@ impl From<QuarantineError> for Error {
         match error {
             QuarantineError::NoEntry(_) => Self::NotFound,
             QuarantineError::Conflict(text) => Self::Conflict(text.into()),
+            QuarantineError::Wrong(text) => Self::Bad(text.into()),
+            QuarantineError::NeedsSecond(_) | QuarantineError::Altered(_) | QuarantineError::Spool(_) => Self::Conflict(error.to_string()),
             other => Self::Internal(other.to_string()),
         }
     }

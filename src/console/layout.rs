@@ -48,6 +48,7 @@ pub struct Place {
 /// The navigation, in order.
 const PLACES: &[Place] = &[
     Place { name: "overview", path: "/overview", needs: Permission::OverviewRead },
+    Place { name: "quarantine", path: "/quarantine", needs: Permission::QuarantineRead },
     Place { name: "messages", path: "/messages", needs: Permission::MessagesRead },
     Place { name: "audit", path: "/audit", needs: Permission::AuditRead },
     Place { name: "accounts", path: "/accounts", needs: Permission::AccountsManage },

@@ -55,10 +55,12 @@ pub use visitor::{Peer, Visitor};
 
 use crate::accounts::{Accounts, Url};
 use crate::audit::Audit;
+use crate::gate::release::Releaser;
 use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::Store;
 use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
 use axum::{Router, middleware, routing::get};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -72,6 +74,8 @@ pub struct Parts {
     pub quarantine: Quarantine,
     pub journal: Rows,
     pub metrics: Arc<Metrics>,
+    /// Reads and releases what is held; another after a reload.
+    pub releaser: Arc<ArcSwap<Releaser>>,
 }
 
 /// What all handlers have: a handle, whose clones share.
@@ -108,6 +112,12 @@ impl Console {
     #[must_use]
     pub fn quarantine(&self) -> &Quarantine {
         &self.0.parts.quarantine
+    }
+
+    /// As the configuration is now.
+    #[must_use]
+    pub fn releaser(&self) -> Arc<Releaser> {
+        self.0.parts.releaser.load_full()
     }
 
     #[must_use]

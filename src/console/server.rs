@@ -1,13 +1,15 @@
 //! The console's own thread: whoever reviews takes nothing from a worker, and a worker that is busy
 //! keeps nobody from reviewing.
 use super::{Console, Parts, router, visitor::Peer};
+use crate::gate::release::Releaser;
 use crate::gate::tls::{Https, HttpsStream, TlsError};
 use crate::telemetry::{
     Metrics,
     guard::{Bounds, Guarded},
 };
+use arc_swap::ArcSwap;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,7 @@ pub enum ConsoleError {
 pub struct Server {
     address: SocketAddr,
     https: Https,
+    releaser: Arc<ArcSwap<Releaser>>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -47,6 +50,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let wrap = https.clone();
+        let releaser = Arc::clone(&parts.releaser);
         let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
             runtime.block_on(async move {
                 let console = Console::new(parts, address);
@@ -64,13 +68,18 @@ impl Server {
             });
         });
         thread.map_err(failed)?;
-        Ok(Self { address, https, _stop: stop })
+        Ok(Self { address, https, releaser, _stop: stop })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Releases go these ways from now on.
+    pub fn release_with(&self, releaser: Releaser) {
+        self.releaser.store(Arc::new(releaser));
     }
 
     /// Another certificate from now on.

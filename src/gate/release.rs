@@ -2,7 +2,7 @@
 //! reviewer's.
 use super::{
     StartError,
-    generation::{Budgets, spool_directory},
+    generation::{Budgets, Setup, spool_directory},
     received::{self, Trace},
     settings::Settings,
 };
@@ -10,11 +10,14 @@ use crate::audit::{Action, Actor, Audit, Event};
 use crate::message::{Client, Content, HeaderEnd, spool};
 use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError};
 use crate::smtp::{Custody as _, Domain, Recipient};
+use crate::storage::Store;
 use crate::telemetry::Metrics;
+use crate::unpack;
 use crate::upstream::{self, Answer, Body, Outgoing, Seat, Upstream, Upstreams};
 use bytes::Bytes;
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -51,6 +54,26 @@ pub fn spool(settings: &Settings) -> Result<spool::Settings, StartError> {
     Ok(Budgets::new(settings).spool(settings, spool_directory(settings)?))
 }
 
+/// What a releaser is made of, kept while the gate takes the configuration.
+pub struct Recipe {
+    settings: Settings,
+    upstreams: Vec<upstream::Settings>,
+    routes: Vec<upstream::Route>,
+}
+
+impl Recipe {
+    #[must_use]
+    pub fn of(setup: &Setup) -> Self {
+        Self { settings: setup.settings.clone(), upstreams: setup.upstreams.clone(), routes: setup.routes.clone() }
+    }
+
+    /// # Errors
+    /// The spool's directory cannot be used.
+    pub fn make(self, store: &Store, metrics: &Arc<Metrics>) -> Result<Releaser, StartError> {
+        Releaser::new(&self.settings, self.upstreams, &self.routes, metrics, Audit::new(store.database.clone()))
+    }
+}
+
 /// Sends entries of the quarantine on.
 pub struct Releaser {
     hostname: Arc<str>,
@@ -58,6 +81,8 @@ pub struct Releaser {
     spool: spool::Settings,
     upstreams: Upstreams,
     audit: Audit,
+    unpack: Arc<unpack::Limits>,
+    state_dir: PathBuf,
 }
 
 impl Releaser {
@@ -79,7 +104,35 @@ impl Releaser {
             spool: spool(settings)?,
             upstreams: Upstreams::for_worker(&shared),
             audit,
+            unpack: Arc::clone(&settings.unpack),
+            state_dir: settings.state_dir.clone(),
         })
+    }
+
+    /// The content of an entry, which is what was stored.
+    ///
+    /// # Errors
+    /// It is not there, is another, or there is no room for it.
+    pub async fn content(&self, quarantine: &Quarantine, entry: &Entry) -> Result<Content, QuarantineError> {
+        quarantine.content(entry, &self.spool).await
+    }
+
+    /// Where contents are read to.
+    #[must_use]
+    pub fn spool(&self) -> &spool::Settings {
+        &self.spool
+    }
+
+    /// How much of attachments is unpacked.
+    #[must_use]
+    pub fn unpack_limits(&self) -> Arc<unpack::Limits> {
+        Arc::clone(&self.unpack)
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// Releases `entry`, as it was read, to the recipients that `claim` names; waits for the MTA. The

@@ -43,6 +43,14 @@ pub struct Listing {
     pub limit: Option<&'static str>,
 }
 
+impl Attached {
+    /// It is there to be run, or to lead to what is.
+    #[must_use]
+    pub fn is_dangerous(&self) -> bool {
+        matches!(self.class, "executable" | "script" | "shortcut" | "disk-image" | "onenote" | "help")
+    }
+}
+
 impl Listing {
     pub(super) fn of(found: &Files) -> Self {
         let attached = |(place, file): (usize, &crate::unpack::File)| Attached {
@@ -58,11 +66,12 @@ impl Listing {
             flags: file.flags.names().collect(),
             is_body: file.is_body,
         };
-        // The parts of a document are nobody's to save.
-        let all = found.all().iter().enumerate().filter(|(_, file)| !file.is_part);
-        let count = all.clone().count();
+        // The parts of a document are nobody's to save; the text of the message is shown elsewhere.
+        let (bodies, files): (Vec<_>, Vec<_>) =
+            found.all().iter().enumerate().filter(|(_, file)| !file.is_part).partition(|(_, file)| file.is_body);
+        let count = bodies.len() + files.len();
         Self {
-            files: all.take(LISTED).map(attached).collect(),
+            files: files.into_iter().chain(bodies).take(LISTED).map(attached).collect(),
             more: count.saturating_sub(LISTED),
             limit: found.exceeded().map(crate::unpack::Limit::as_str),
         }

@@ -1,7 +1,7 @@
 //! Taking a message in.
 use super::{PATIENCE, Quarantine, QuarantineError, millis};
 use crate::chain::{Finding, Hold, StageTiming, Value};
-use crate::message::{Client, Content, HeaderBlock};
+use crate::message::{Client, Content, Field, HeaderBlock, words};
 use crate::smtp::{
     Custody, Mail, Recipient, Reply,
     client::{mail_arguments, recipient_arguments},
@@ -155,7 +155,7 @@ impl Quarantine {
 }
 
 fn row(held: &Held<'_>, key: &str, blob: &crate::storage::Kept) -> Statement {
-    let field = |name| held.headers.find(name).map(|field| field.for_log(SHOWN));
+    let field = |name| held.headers.find(name).map(|field| readable(&field));
     let now = millis(SystemTime::now());
     Statement::new(
         "INSERT INTO quarantine_entry (id, message, stored_at, received_at, class, reason, decided_by, state, changed_at, listener, client, \
@@ -181,6 +181,16 @@ fn row(held: &Held<'_>, key: &str, blob: &crate::storage::Kept) -> Statement {
     .with(&*blob.sha256)
     .with(findings(held.findings))
     .with(timings(held.timings))
+}
+
+/// A field as people read it: its encoded words decoded, on one line, with nothing in it that moves a
+/// terminal. So words of subjects are found in any script.
+fn readable(field: &Field<'_>) -> String {
+    let written = field.for_log(SHOWN);
+    let Some(decoded) = words::decode(&written) else { return written };
+    // What was encoded is looked at as what was not.
+    let again = HeaderBlock::new(format!("X: {}\r\n", decoded.replace(['\r', '\n'], " ")).into());
+    again.find("X").map_or(written, |field| field.for_log(SHOWN))
 }
 
 fn client(client: &Client, utf8: bool) -> String {

@@ -17,6 +17,7 @@
 mod allowance;
 mod entry;
 mod filter;
+mod json;
 mod keep;
 mod list;
 mod note;

@@ -18,6 +18,10 @@ impl Quarantine {
     pub async fn visible(&self, id: &str, visible: &Visible) -> Result<Entry, QuarantineError> {
         let mut entry = self.entry(id).await?;
         entry.show_to(visible);
+        if entry.hidden > 0 {
+            // Every RCPT stands in it.
+            entry.dialogue = None;
+        }
         if entry.recipients.is_empty() && *visible != Visible::All {
             return Err(QuarantineError::NoEntry(id.into()));
         }
@@ -38,6 +42,12 @@ impl Quarantine {
         entry.dialogue = self.0.database.read(dialogue).await?.first().map(|row| row.text(0)).transpose()?;
         entry.recipients = self.0.database.read(recipients).await?.iter().map(Recipient::read).collect::<Result<_, _>>()?;
         Ok(entry)
+    }
+
+    /// When an entry goes, where it is not under legal hold.
+    #[must_use]
+    pub fn expires(&self, entry: &Entry) -> Option<SystemTime> {
+        entry.stored_at.checked_add(self.0.settings.load().keeps(&entry.class)?)
     }
 
     /// The octets of an entry, as they come from disk; not compared with its hash.

@@ -56,6 +56,12 @@ impl Settings {
         self.classes[class as usize] = retention;
     }
 
+    /// How long what is held as this is kept.
+    #[must_use]
+    pub fn keeps(&self, class: &str) -> Option<Duration> {
+        HoldClass::parse(class).map(|class| self.of(class).keep)
+    }
+
     /// What holds for `class`.
     #[must_use]
     pub fn of(&self, class: HoldClass) -> Retention {

@@ -2,7 +2,7 @@
 use crate::cli::style::Out;
 use crate::quarantine::{Entry, Recipient};
 use crate::value::rfc3339;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::SystemTime;
 
 /// To the second: `2026-11-25T02:22:22Z`.
@@ -86,48 +86,4 @@ fn client(evidence: &str) -> String {
 
 fn milliseconds(timing: &Value) -> String {
     timing.get("seconds").and_then(Value::as_f64).map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", seconds * 1000.0))
-}
-
-/// The same for programs.
-pub(super) fn json(entry: &Entry) -> Value {
-    let inner = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let recipient = |recipient: &Recipient| {
-        json!({
-            "address": recipient.address,
-            "rcpt": recipient.arguments,
-            "state": recipient.state.as_str(),
-            "attempts": recipient.attempts,
-            "changed_at": rfc3339(recipient.changed_at),
-            "changed_by": recipient.changed_by,
-            "reply": recipient.reply,
-        })
-    };
-    json!({
-        "id": entry.id,
-        "message": entry.message,
-        "state": entry.state.as_str(),
-        "changed_at": rfc3339(entry.changed_at),
-        "changed_by": entry.changed_by,
-        "legal_hold": entry.legal_hold,
-        "assigned": entry.assigned,
-        "class": entry.class,
-        "reason": entry.reason,
-        "decided_by": entry.decided_by,
-        "received_at": rfc3339(entry.received_at),
-        "stored_at": rfc3339(entry.stored_at),
-        "listener": entry.listener,
-        "client": inner(&entry.client),
-        "sender": entry.sender,
-        "mail": entry.mail,
-        "recipients": entry.recipients.iter().map(recipient).collect::<Vec<_>>(),
-        "from": entry.header_from,
-        "subject": entry.subject,
-        "message_id": entry.message_id,
-        "size": entry.size,
-        "stored": entry.stored,
-        "sha256": entry.sha256,
-        "findings": inner(&entry.findings),
-        "stages": inner(&entry.timings),
-        "dialogue": entry.dialogue,
-    })
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod audit;
 mod extract;
+mod quarantine;
 mod whoami;
 
 pub(in crate::console) use extract::Asked;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Console> {
     Router::new()
         .merge(accounts::routes())
         .merge(audit::routes())
+        .merge(quarantine::routes())
         .merge(whoami::routes())
         .route("/openapi.json", get(document))
         .fallback(async || Error::NotFound)
@@ -68,7 +70,7 @@ async fn document() -> Json<&'static Document> {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
     Json(DOCUMENT.get_or_init(|| {
         let mut whole = Frame::openapi();
-        for part in [accounts::document(), audit::document(), whoami::document()] {
+        for part in [accounts::document(), audit::document(), quarantine::document(), whoami::document()] {
             whole.merge(part);
         }
         whole

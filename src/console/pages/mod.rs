@@ -8,6 +8,7 @@ mod home;
 mod messages;
 mod overview;
 mod preferences;
+pub(in crate::console) mod quarantine;
 mod sign_in;
 
 use super::{Console, Frame};
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<Console> {
         .merge(messages::routes())
         .merge(overview::routes())
         .merge(preferences::routes())
+        .merge(quarantine::routes())
         .merge(sign_in::routes())
 }
 

@@ -27,11 +27,13 @@ pub(super) struct Tokens<'a> {
     rest: &'a str,
     /// The head is behind: there is one at most, and looking for the end of each would take long.
     begun: bool,
+    /// Elements that do not end any more: to look for that again would take long.
+    endless: Vec<String>,
 }
 
 impl<'a> Tokens<'a> {
     pub(super) fn of(document: &'a str) -> Self {
-        Self { rest: document, begun: false }
+        Self { rest: document, begun: false, endless: Vec::new() }
     }
 
     fn take(&mut self, octets: usize) -> &'a str {
@@ -46,8 +48,12 @@ impl<'a> Tokens<'a> {
         self.take(at);
     }
 
-    /// To behind the end tag of `name`, whatever its case.
+    /// To behind the end tag of `name`, whatever its case. Where there is none, what browsers take for
+    /// raw text is all the rest, and what they do not is nothing.
     fn skip_element(&mut self, name: &str) {
+        if self.endless.iter().any(|endless| endless == name) {
+            return;
+        }
         let mut from = 0;
         while let Some(at) = self.rest.get(from..).and_then(|rest| rest.find("</")).map(|at| from + at) {
             let after = self.rest.get(at + 2..).unwrap_or_default();
@@ -60,7 +66,11 @@ impl<'a> Tokens<'a> {
             }
             from = at + 2;
         }
-        self.rest = "";
+        if matches!(name, "script" | "style" | "iframe" | "noembed" | "noframes" | "xmp" | "title" | "textarea") {
+            self.rest = "";
+        } else {
+            self.endless.push(name.to_owned());
+        }
     }
 
     fn tag(&mut self) -> Token<'a> {

@@ -35,6 +35,9 @@ impl Place {
         self.keep_from("Sender@Example.net", class, to).await
     }
     async fn keep_from(&self, from: &str, class: HoldClass, to: &[&str]) -> Result<Committed, QuarantineError> {
+        self.keep_with(from, class, to, "Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n").await
+    }
+    async fn keep_with(&self, from: &str, class: HoldClass, to: &[&str], headers: &str) -> Result<Committed, QuarantineError> {
         let client = Client {
             listener: "mx".into(),
             address: "192.0.2.7:4711".parse().unwrap(),
@@ -54,8 +57,8 @@ impl Place {
             client: &client,
             mail: &Mail::new(ReversePath(Address::parse(from, false))),
             recipients: &recipients.iter().collect::<Vec<_>>(),
-            headers: &HeaderBlock::new("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n".into()),
-            content: &Content::from_bytes("Subject: one\r\n two\r\nFrom: \x1b[31mx\r\n\r\nbody\r\n"),
+            headers: &HeaderBlock::new(headers.to_owned().into()),
+            content: &Content::from_bytes(format!("{headers}\r\nbody\r\n")),
             findings: &[Finding::text("rule.matched", "x".repeat(5000)), Finding::number("limits.parts", 7)],
             timings: &[],
             received_at: SystemTime::now(),
@@ -237,4 +240,16 @@ async fn the_metrics_say_what_waits_and_since_when() {
     place.quarantine.measure().await;
     assert_eq!((series("entries"), series("waiting")), (2, 1), "what is released is kept, and waits for nobody");
     assert!(series("oldest_age_seconds") < 60);
+}
+
+#[tokio::test]
+async fn encoded_words_are_read_and_found_and_hide_nothing() {
+    let place = Place::new();
+    // "Réunion", then a carriage return, a line feed, ESC [ 2 J and a mark that turns text.
+    let headers = "Subject: =?utf-8?B?UsOpdW5pb24=?= =?utf-8?Q?_=0D=0A=1B[2J=E2=80=AEend?=\r\n";
+    let id = place.keep_with("a@example.net", HoldClass::Policy, &["b@example.org"], headers).await.unwrap().id();
+    let entry = place.quarantine.entry(&id.to_string()).await.unwrap();
+    assert_eq!(entry.subject.as_deref(), Some("Réunion   ?[2J?end"));
+    let found = Filter { text: Some("reunion".into()), ..Filter::default() };
+    assert_eq!(place.quarantine.page(&found, Order::default(), None, 9).await.unwrap().entries.len(), 1, "in any accent");
 }

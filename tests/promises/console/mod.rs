@@ -3,6 +3,8 @@
 mod headers;
 mod pages;
 mod people;
+mod preview;
+mod review;
 mod signing_in;
 mod trial;
 

@@ -16,6 +16,8 @@ pub const PAGES: &[Row] = &[
     Row { path: "/overview", may: [true, true, true, true], name: "overview" },
     Row { path: "/messages", may: [true, true, true, false], name: "messages" },
     Row { path: "/account", may: [true, true, true, true], name: "account" },
+    Row { path: "/quarantine", may: [true, true, true, false], name: "quarantine-empty" },
+    Row { path: "/quarantine/allowances", may: [true, true, true, false], name: "allowances-empty" },
     Row { path: "/audit", may: [false, false, true, true], name: "audit" },
     Row { path: "/accounts", may: [false, false, false, true], name: "accounts" },
     Row { path: "/accounts/reviewer", may: [false, false, false, true], name: "accounts-one" },

@@ -1,0 +1,120 @@
+//! One decision about several entries. What cannot be taken back, or leaves the house, is said again
+//! before it is done: with what it is about, on a page of its own, so that it needs no script.
+use super::{decide::act, entry_for, query::Wanted, row::Row};
+use crate::accounts::Permission;
+use crate::audit::Action;
+use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Viewer, page};
+use crate::evidence::Exporter;
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+/// Entries of one decision.
+const MOST: usize = 200;
+
+#[derive(Template)]
+#[template(path = "quarantine/confirm.html")]
+struct Confirm {
+    frame: Frame,
+    action: String,
+    rows: Vec<Row>,
+    /// Where the form goes, and where one gets out of it.
+    target: String,
+    back: String,
+}
+
+pub(super) async fn decide(
+    State(console): State<Console>,
+    viewer: Viewer,
+    frame: Frame,
+    wanted: Wanted,
+    Posted(fields): Posted,
+) -> Result<Response, Error> {
+    let back = format!("/quarantine{}", wanted.query());
+    let ids: Vec<String> = fields.all("id").map(str::to_owned).collect();
+    if ids.is_empty() {
+        return Ok(Flash::bad(frame.t("quarantine.done.none_chosen")).at(&back));
+    }
+    if ids.len() > MOST {
+        return Err(Error::Bad(frame.language.with("quarantine.done.too_many", &[("most", &MOST)])));
+    }
+    let action = fields.get("action").to_owned();
+    if action == "export" {
+        return export(&console, &viewer, &ids).await;
+    }
+    if matches!(&*action, "release" | "delete" | "hold") && !fields.has("confirmed") {
+        return confirm(&console, &viewer, frame, &action, &ids, &wanted, &back).await;
+    }
+    let (mut done, mut not) = (0_u64, Vec::new());
+    for id in &ids {
+        let only = Fields::default();
+        match act(&console, &viewer, frame.language, &action, id, &only).await {
+            Ok(flash) if flash.good => done += 1,
+            Ok(flash) => not.push(flash.text),
+            Err(error @ (Error::Forbidden | Error::Internal(_))) => return Err(error),
+            Err(error) => not.push(format!("{id}: {error}")),
+        }
+    }
+    let mut text = frame.language.count("quarantine.done.bulk", done);
+    if not.is_empty() {
+        return Ok(Flash::good(text).at(&back));
+    }
+    text.push_str(&format!(" {} {}", frame.language.count("quarantine.done.bulk_not", not.len() as u64), not.join(" ")));
+    Ok(Flash::bad(text).at(&back))
+}
+
+/// The page that asks once more.
+pub(super) async fn confirm(
+    console: &Console,
+    viewer: &Viewer,
+    frame: Frame,
+    action: &str,
+    ids: &[String],
+    wanted: &Wanted,
+    target: &str,
+) -> Result<Response, Error> {
+    let permission = match action {
+        "release" => Permission::QuarantineRelease,
+        "hold" => Permission::QuarantineHold,
+        _ => Permission::QuarantineDelete,
+    };
+    let mut rows = Vec::new();
+    for id in ids {
+        let entry = entry_for(console, viewer, permission, id).await?;
+        rows.push(Row::of(&entry, false, console.quarantine(), format!("/quarantine/{id}{}", wanted.query())));
+    }
+    // Of one that is not his alone it is said now, not after he has said yes.
+    if let ([id], "delete") = (ids, action) {
+        super::all_are_his(viewer, permission, &entry_for(console, viewer, permission, id).await?)?;
+    }
+    let back = if target.starts_with("/quarantine/") { target.to_owned() } else { format!("/quarantine{}", wanted.query()) };
+    page(Confirm { action: action.to_owned(), rows, target: target.to_owned(), back, frame: frame.at("quarantine") })
+}
+
+/// Evidence of entries that are his, as a signed archive.
+pub(super) async fn export(console: &Console, viewer: &Viewer, ids: &[String]) -> Result<Response, Error> {
+    let mut entries = Vec::new();
+    for id in ids {
+        let entry = entry_for(console, viewer, Permission::QuarantineExport, id).await?;
+        super::all_are_his(viewer, Permission::QuarantineExport, &entry)?;
+        entries.push(entry);
+    }
+    for entry in &entries {
+        console.audit().record(viewer.did(Action::Export).on(&entry.id)).await?;
+    }
+    let releaser = console.releaser();
+    let exporter = Exporter {
+        quarantine: console.quarantine(),
+        audit: console.audit(),
+        journal: Some(console.journal()),
+        spool: releaser.spool(),
+        state_dir: releaser.state_dir(),
+    };
+    let archive =
+        exporter.archive(&entries, viewer.name(), console.hostname()).await.map_err(|error| Error::Conflict(error.to_string()))?;
+    let name = format!("attachment; filename=\"octroi-evidence-{}.zip\"", entries.first().map_or("", |entry| &entry.id));
+    Ok(([(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_DISPOSITION, name)], archive).into_response())
+}

@@ -1,0 +1,84 @@
+//! What became of an entry: who looked at it, who decided what, what was written down.
+use super::row::minute;
+use crate::console::{Console, Error, Frame};
+use crate::preview::visible;
+use crate::quarantine::Entry;
+use serde_json::Value;
+use std::time::SystemTime;
+
+/// Rows that are shown; the audit has all.
+const SHOWN: u64 = 200;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    pub at: String,
+    pub who: String,
+    pub what: String,
+    pub detail: String,
+}
+
+pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry) -> Result<Vec<Event>, Error> {
+    let filter = crate::audit::Filter { object: Some(entry.id.clone()), limit: SHOWN, ..Default::default() };
+    let mut events: Vec<(SystemTime, Event)> = Vec::new();
+    for record in console.audit().list(&filter).await? {
+        let (key, detail) = told(&record.action, &record.detail);
+        let what = frame.language.t(&format!("quarantine.history.{key}")).to_owned();
+        events.push((record.at, Event { at: minute(record.at), who: visible(&record.actor), what, detail }));
+    }
+    for note in console.quarantine().notes(&entry.id).await? {
+        // The audit says that there is one; here is what it says.
+        if let Some((_, event)) =
+            events.iter_mut().find(|(at, event)| event.who == note.by && event.detail.is_empty() && near(*at, note.at))
+        {
+            event.detail = visible(&note.text);
+        } else {
+            let what = frame.t("quarantine.history.note").to_owned();
+            events.push((note.at, Event { at: minute(note.at), who: note.by, what, detail: visible(&note.text) }));
+        }
+    }
+    let stored = frame.t("quarantine.history.stored").to_owned();
+    let by = entry.decided_by.clone().unwrap_or_else(|| "octroi".to_owned());
+    events.push((entry.stored_at, Event { at: minute(entry.stored_at), who: by, what: stored, detail: String::new() }));
+    events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut told: Vec<Event> = Vec::new();
+    for (_, event) in events {
+        // Who goes through the tabs has looked at it once.
+        match told.last_mut() {
+            Some(last) if last.who == event.who && last.what == event.what && event.what == frame.t("quarantine.history.view") => {
+                if !last.detail.split(", ").any(|tab| tab == event.detail) {
+                    last.detail = format!("{}, {}", event.detail, last.detail);
+                }
+            }
+            _ => told.push(event),
+        }
+    }
+    Ok(told)
+}
+
+/// What an action is called here, and the facts of its record.
+fn told<'a>(action: &'a str, json: &str) -> (&'a str, String) {
+    let facts: Value = serde_json::from_str(json).unwrap_or_default();
+    match (action, facts.get("what").and_then(Value::as_str), facts.get("step")) {
+        ("view", Some(what), _) => ("view", visible(what)),
+        ("release", _, Some(_)) => ("release-begun", String::new()),
+        _ => (action, detail(json)),
+    }
+}
+
+fn near(a: SystemTime, b: SystemTime) -> bool {
+    a.duration_since(b).or_else(|error| Ok::<_, ()>(error.duration())).is_ok_and(|apart| apart.as_millis() < 50)
+}
+
+/// The facts of a record on one line.
+fn detail(json: &str) -> String {
+    let Ok(Value::Object(facts)) = serde_json::from_str::<Value>(json) else { return String::new() };
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => {
+            list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    visible(&facts.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>().join(" · "))
+}
