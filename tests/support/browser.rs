@@ -80,7 +80,7 @@ impl Browser {
 
     /// One command; the error's words where it fails.
     fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let body = if method == "POST" { body.to_string() } else { String::new() };
         let mut tcp = TcpStream::connect(self.at).unwrap();
         tcp.set_read_timeout(Some(2 * wait::PATIENCE)).unwrap();
         write!(
@@ -342,8 +342,10 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if !self.session.is_empty() {
-            // It ends the browser, too.
-            let _ = self.try_command("DELETE", "", Value::Null);
+            // It ends the browser, too; killed with its driver alone the browser would live on.
+            if let Err(error) = self.try_command("DELETE", "", Value::Null) {
+                eprintln!("the browser does not end: {error}");
+            }
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
