@@ -19,6 +19,7 @@ mod console;
 mod containers;
 mod custody;
 mod dialogues;
+mod guides;
 mod hooks;
 mod journal;
 mod journal_faults;

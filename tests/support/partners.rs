@@ -52,7 +52,19 @@ pub fn root() -> bool {
     root
 }
 
-fn skip(why: &str) {
+/// The Debian package that a partner was unpacked from; `None`, with a word, where it is missing.
+pub fn package(package: &str) -> Option<PathBuf> {
+    let beginning = format!("{package}_");
+    let mut debs = std::fs::read_dir(target().join("partners/deb")).into_iter().flatten().flatten();
+    let found = debs.find(|entry| entry.file_name().to_string_lossy().starts_with(&beginning)).map(|entry| entry.path());
+    if found.is_none() {
+        skip(&format!("the package {package} was not fetched; ./test does"));
+    }
+    found
+}
+
+/// Says that something could not be tried. Under `CI=true` that is a failure.
+pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
     eprintln!("skipped: {why}");
 }
