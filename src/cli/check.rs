@@ -116,7 +116,7 @@ fn show_upstream(upstream: &upstream::Settings, out: &Out) {
 fn show_journal(config: &Config, out: &Out) {
     let journal = &config.gate.journal;
     if !journal.enabled {
-        return row(out, "rows", "none: off; what is in it stays until it is too old");
+        return row(out, "rows", "none are written; those that are there stay until they are too old");
     }
     let hashed = if journal.addresses == Addresses::Hashed { ", addresses hashed" } else { "" };
     let subjects = if journal.subjects { "" } else { ", no subjects" };
