@@ -100,7 +100,17 @@ impl Service {
                 let (store, quarantine, journal) = kept.ok_or("the gate is gone")?;
                 let releaser = Arc::new(ArcSwap::from_pointee(releaser.make(&store, metrics)?));
                 let metrics = Arc::clone(metrics);
-                let parts = console::Parts { settings: reviewing.clone(), hostname, store, quarantine, journal, metrics, releaser };
+                let measured = Arc::clone(&gate);
+                let parts = console::Parts {
+                    settings: reviewing.clone(),
+                    hostname,
+                    store,
+                    quarantine,
+                    journal,
+                    metrics,
+                    releaser,
+                    measure: Box::new(move || measure(&measured)),
+                };
                 Some(console::Server::start(address, parts)?)
             }
             None => None,
@@ -258,15 +268,18 @@ fn certificates(gate: &crate::gate::settings::Settings, console: &console::Setti
     files
 }
 
+/// Sets what is not counted as it happens.
+fn measure(gate: &Mutex<Option<Gate>>) {
+    if let Some(gate) = &*gate.lock().unwrap_or_else(PoisonError::into_inner) {
+        gate.measure();
+    }
+}
+
 fn pages(gate: &Arc<Mutex<Option<Gate>>>, metrics: &Arc<Metrics>) -> http::Pages {
     let (measured, asked) = (Arc::clone(gate), Arc::clone(gate));
     http::Pages {
         metrics: Arc::clone(metrics),
-        refresh: Box::new(move |_| {
-            if let Some(gate) = &*measured.lock().unwrap_or_else(PoisonError::into_inner) {
-                gate.measure();
-            }
-        }),
+        refresh: Box::new(move |_| measure(&measured)),
         ready: Box::new(move || match &*asked.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(gate) => gate.ready().map_err(|reason| vec![reason.to_owned()]),
             None => Err(vec!["draining".to_owned()]),

@@ -32,6 +32,7 @@ mod form;
 mod format;
 mod health;
 mod layout;
+mod messages;
 mod pages;
 mod qr;
 mod security;
@@ -76,6 +77,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Reads and releases what is held; another after a reload.
     pub releaser: Arc<ArcSwap<Releaser>>,
+    /// Sets the metrics that are not counted as it happens.
+    pub measure: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What all handlers have: a handle, whose clones share.
@@ -133,6 +136,13 @@ impl Console {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.0.parts.metrics
+    }
+
+    /// How things stand now.
+    #[must_use]
+    fn health(&self) -> health::Health {
+        (self.0.parts.measure)();
+        health::Health::read(self.metrics())
     }
 
     #[must_use]

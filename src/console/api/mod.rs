@@ -10,6 +10,7 @@
 mod accounts;
 mod audit;
 mod extract;
+mod messages;
 mod quarantine;
 mod whoami;
 
@@ -30,6 +31,7 @@ pub(super) fn routes() -> Router<Console> {
     Router::new()
         .merge(accounts::routes())
         .merge(audit::routes())
+        .merge(messages::routes())
         .merge(quarantine::routes())
         .merge(whoami::routes())
         .route("/openapi.json", get(document))
@@ -70,7 +72,7 @@ async fn document() -> Json<&'static Document> {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
     Json(DOCUMENT.get_or_init(|| {
         let mut whole = Frame::openapi();
-        for part in [accounts::document(), audit::document(), quarantine::document(), whoami::document()] {
+        for part in [accounts::document(), audit::document(), messages::document(), quarantine::document(), whoami::document()] {
             whole.merge(part);
         }
         whole

@@ -70,7 +70,7 @@ async fn overview(State(console): State<Console>, viewer: Viewer, frame: Frame, 
     let now = SystemTime::now();
     let begins = span.begins(now);
     let numbers = Numbers::of(console.journal().summary(begins, now).await?, span, begins);
-    let health = Health::read(console.metrics());
+    let health = console.health();
     let may_review = viewer.may(Permission::QuarantineRead);
     page(Overview { frame: frame.at("overview"), now, span: span.name, health, numbers, may_review })
 }

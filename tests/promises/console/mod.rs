@@ -1,6 +1,7 @@
 //! The console, in a browser and without one.
 
 mod headers;
+mod messages;
 mod pages;
 mod people;
 mod preview;

@@ -1,11 +1,14 @@
-//! `/messages`: what happened to every message, searched; `/messages/{key}`: to one of them.
+//! `/messages`: what happened to every message, searched; `/messages/{key}`: to one of them;
+//! `/messages.csv` and `/messages.json`: what was found, to take along.
 mod explain;
-mod filter;
-mod seen;
+mod export;
 
-use crate::accounts::{Permission, Scope};
-use crate::console::{Console, Error, Frame, Viewer, page};
-use crate::journal::{Query, Rows};
+use crate::accounts::Permission;
+use crate::console::{
+    Console, Error, Frame, Viewer,
+    messages::{Filter, SINCE, Seen, Unreadable, VERDICTS, search, visible},
+    page,
+};
 use askama::Template;
 use axum::{
     Router,
@@ -13,13 +16,13 @@ use axum::{
     response::Response,
     routing::get,
 };
-use filter::{Filter, PAGE, SINCE, Unreadable, VERDICTS};
-use seen::Seen;
-use std::time::SystemTime;
 
 pub(super) fn routes() -> Router<Console> {
-    Router::new().route("/messages", get(list)).route("/messages/{key}", get(one))
+    Router::new().route("/messages", get(list)).route("/messages/{key}", get(one)).merge(export::routes())
 }
+
+/// Rows of a page.
+const PAGE: usize = 50;
 
 #[derive(Template)]
 #[template(path = "messages.html")]
@@ -35,24 +38,22 @@ struct List {
 impl List {
     const SINCE: [(&str, u64); 5] = SINCE;
     const VERDICTS: [&str; 6] = VERDICTS;
+
+    fn is_client_wrong(&self) -> bool {
+        self.unreadable.is_some_and(|field| field.is_client())
+    }
 }
 
 async fn list(State(console): State<Console>, viewer: Viewer, frame: Frame, Asked(filter): Asked<Filter>) -> Result<Response, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
-    let frame = frame.at("messages");
-    let mut list = List { frame, older: None, rows: Vec::new(), unreadable: None, filter };
-    let query = match list.filter.query(domains(&scope), SystemTime::now()) {
-        Ok(query) => query,
-        Err(unreadable) => {
-            list.unreadable = Some(unreadable);
-            return page(list);
-        }
-    };
-    let mut found = console.journal().search(&query).await?;
-    let more = found.len() as u64 > PAGE;
-    found.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
-    list.older = found.last().filter(|_| more).map(|row| list.filter.link(Some(row.key)));
-    list.rows = found.into_iter().map(|row| Seen::new(row, &scope)).collect();
+    let mut list = List { frame: frame.at("messages"), older: None, rows: Vec::new(), unreadable: None, filter };
+    match search(&console, &list.filter, &scope, PAGE as u64 + 1).await? {
+        Ok(rows) => list.rows = rows,
+        Err(unreadable) => list.unreadable = Some(unreadable),
+    }
+    let more = list.rows.len() > PAGE;
+    list.rows.truncate(PAGE);
+    list.older = list.rows.last().filter(|_| more).map(|seen| list.filter.link(Some(seen.row.key)));
     page(list)
 }
 
@@ -69,7 +70,7 @@ struct Message {
 async fn one(State(console): State<Console>, viewer: Viewer, frame: Frame, Path(key): Path<String>) -> Result<Response, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
     let key = key.parse().map_err(|_| Error::NotFound)?;
-    let row = visible(console.journal(), key, &scope).await?.ok_or(Error::NotFound)?;
+    let row = visible(&console, key, &scope).await?.ok_or(Error::NotFound)?;
     let why = explain::explain(&row, frame.language);
     let held = match row.message.as_deref().filter(|_| row.details.held > 0 && viewer.may(Permission::QuarantineRead)) {
         // Its entry has its id, but where it was held for several reasons.
@@ -77,21 +78,4 @@ async fn one(State(console): State<Console>, viewer: Viewer, frame: Frame, Path(
         None => false,
     };
     page(Message { frame: frame.at("messages"), seen: Seen::new(row, &scope), why, held })
-}
-
-/// The row of that key, where it is for him to see. That is asked of the journal, which finds
-/// recipients also where they are hashed.
-async fn visible(rows: &Rows, key: i64, scope: &Scope) -> Result<Option<crate::journal::Row>, Error> {
-    if *scope == Scope::Everybody {
-        return Ok(rows.row(key).await?);
-    }
-    let query = Query { recipient_domains: domains(scope), below: key.checked_add(1), ..Query::new(1) };
-    Ok(rows.search(&query).await?.into_iter().find(|row| row.key == key))
-}
-
-fn domains(scope: &Scope) -> Vec<String> {
-    match scope {
-        Scope::Domains(domains) => domains.clone(),
-        Scope::Everybody | Scope::Nobody => Vec::new(),
-    }
 }

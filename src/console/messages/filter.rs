@@ -3,13 +3,10 @@ use crate::journal::{Kind, Query};
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
 
-/// Rows of a page.
-pub(super) const PAGE: u64 = 50;
-
 /// The fields of the form; all of them texts, so that whatever stands in an address is answered.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Filter {
+pub(in crate::console) struct Filter {
     pub q: String,
     pub sender: String,
     pub recipient: String,
@@ -29,42 +26,56 @@ pub(super) struct Filter {
 }
 
 /// How far back one looks, in hours; 0 is all there is.
-pub(super) const SINCE: [(&str, u64); 5] = [("hour", 1), ("day", 24), ("week", 7 * 24), ("month", 30 * 24), ("all", 0)];
+pub(in crate::console) const SINCE: [(&str, u64); 5] = [("hour", 1), ("day", 24), ("week", 7 * 24), ("month", 30 * 24), ("all", 0)];
 /// What is looked through where nothing is chosen.
 const DEFAULT: &str = "week";
 
-pub(super) const VERDICTS: [&str; 6] = ["delivered", "quarantined", "rejected", "deferred", "discarded", "lost"];
+pub(in crate::console) const VERDICTS: [&str; 6] = ["delivered", "quarantined", "rejected", "deferred", "discarded", "lost"];
 
 /// A field that cannot be read: its name in the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable(pub &'static str);
+pub(in crate::console) struct Unreadable(pub &'static str);
+
+impl Unreadable {
+    pub(in crate::console) fn is_client(self) -> bool {
+        self.0 == "client"
+    }
+}
 
 impl Filter {
     /// The period that is chosen.
-    pub(super) fn since(&self) -> &str {
+    pub(in crate::console) fn since(&self) -> &str {
         SINCE.iter().map(|(name, _)| *name).find(|name| *name == self.since).unwrap_or(DEFAULT)
     }
 
-    pub(super) fn has_verdict(&self, verdict: &str) -> bool {
+    pub(in crate::console) fn has_verdict(&self, verdict: &str) -> bool {
         self.verdict == verdict
     }
-    pub(super) fn has_kind(&self, kind: &str) -> bool {
+    pub(in crate::console) fn has_kind(&self, kind: &str) -> bool {
         self.kind == kind
     }
-    pub(super) fn has_since(&self, since: &str) -> bool {
+    pub(in crate::console) fn has_since(&self, since: &str) -> bool {
         self.since() == since
     }
 
     /// Whether something is asked beyond what the plain page shows.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::console) fn is_open(&self) -> bool {
         [&self.kind, &self.client, &self.by, &self.finding, &self.violation, &self.attachment, &self.host, &self.id]
             .iter()
             .any(|field| !field.is_empty())
     }
 
     /// The query, for recipients of `domains` only where there are some.
-    pub(super) fn query(&self, domains: Vec<String>, now: SystemTime) -> Result<Query, Unreadable> {
+    pub(super) fn query(&self, domains: Vec<String>, now: SystemTime, limit: u64) -> Result<Query, Unreadable> {
         let some = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned);
+        let is_one =
+            |text: &str, known: &[&str], name| if text.is_empty() || known.contains(&text) { Ok(()) } else { Err(Unreadable(name)) };
+        is_one(&self.since, &SINCE.map(|(name, _)| name), "since")?;
+        is_one(&self.verdict, &VERDICTS, "verdict")?;
+        is_one(&self.kind, &["message", "command", "connection", "violation", "all"], "kind")?;
+        if !self.below.is_empty() && self.below.parse::<i64>().is_err() {
+            return Err(Unreadable("below"));
+        }
         let hours = SINCE.iter().find(|(name, _)| *name == self.since()).map_or(0, |(_, hours)| *hours);
         let client = match self.client.trim() {
             "" => None,
@@ -92,12 +103,12 @@ impl Filter {
             host: some(&self.host),
             text: some(&self.q),
             below: self.below.parse().ok(),
-            ..Query::new(PAGE + 1)
+            ..Query::new(limit)
         })
     }
 
     /// The address of the page that begins below `key`; `None`: of the first.
-    pub(super) fn link(&self, key: Option<i64>) -> String {
+    pub(in crate::console) fn link(&self, key: Option<i64>) -> String {
         let below = key.map(|key| key.to_string()).unwrap_or_default();
         let fields = [
             ("q", &self.q),
@@ -137,15 +148,17 @@ mod tests {
     fn an_address_means_what_it_says() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let filter = Filter { sender: " <> ".into(), finding: "auth.dmarc = fail".into(), client: "192.0.2.7".into(), ..Filter::default() };
-        let query = filter.query(vec!["example.org".into()], now).unwrap();
+        let query = filter.query(vec!["example.org".into()], now, 50).unwrap();
         assert_eq!(query.sender.as_deref(), Some(""));
         assert_eq!(query.finding, Some(("auth.dmarc".into(), Some("fail".into()))));
         assert_eq!(query.client.unwrap().to_string(), "192.0.2.7/32");
         assert_eq!(query.kind, Some(Kind::Message));
         assert_eq!(query.recipient_domains, ["example.org"]);
         assert_eq!(now.duration_since(query.after.unwrap()).unwrap().as_secs(), 7 * 86_400);
-        assert_eq!(Filter { client: "nowhere".into(), ..Filter::default() }.query(vec![], now), Err(Unreadable("client")));
-        assert!(Filter { since: "all".into(), ..Filter::default() }.query(vec![], now).unwrap().after.is_none());
+        assert_eq!(Filter { client: "nowhere".into(), ..Filter::default() }.query(vec![], now, 50), Err(Unreadable("client")));
+        assert_eq!(Filter { since: "ever".into(), ..Filter::default() }.query(vec![], now, 50), Err(Unreadable("since")));
+        assert_eq!(Filter { below: "x".into(), ..Filter::default() }.query(vec![], now, 50), Err(Unreadable("below")));
+        assert!(Filter { since: "all".into(), ..Filter::default() }.query(vec![], now, 50).unwrap().after.is_none());
     }
 
     #[test]

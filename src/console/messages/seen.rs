@@ -3,7 +3,7 @@ use crate::accounts::Scope;
 use crate::console::moment;
 use crate::journal::{Kind, Row};
 
-pub(super) struct Seen {
+pub(in crate::console) struct Seen {
     pub row: Row,
     /// Those he may see.
     pub recipients: Vec<String>,
@@ -12,7 +12,7 @@ pub(super) struct Seen {
 }
 
 /// One step of a message's way.
-pub(super) struct Step {
+pub(in crate::console) struct Step {
     /// `step.NAME` is its text; a stage's own name where it is one.
     pub name: String,
     pub is_stage: bool,
@@ -26,7 +26,7 @@ pub(super) struct Step {
 }
 
 impl Seen {
-    pub(super) fn new(row: Row, scope: &Scope) -> Self {
+    pub(in crate::console) fn new(row: Row, scope: &Scope) -> Self {
         let is_seen = |address: &&String| *scope == Scope::Everybody || scope.covers(address);
         let recipients: Vec<_> = row.recipients.iter().filter(is_seen).cloned().collect();
         let more = row.nrcpt.max(row.recipients.len() as u64).saturating_sub(recipients.len() as u64);
@@ -34,21 +34,26 @@ impl Seen {
     }
 
     /// Recipients besides the first that is shown.
-    pub(super) fn others(&self) -> u64 {
+    pub(in crate::console) fn others(&self) -> u64 {
         (self.recipients.len() as u64 + self.more).saturating_sub(1)
     }
 
-    pub(super) fn at(&self) -> String {
+    pub(in crate::console) fn at(&self) -> String {
         moment(&self.row.at)
     }
 
+    /// The row with nothing in it that is not for him.
+    pub(in crate::console) fn into_row(self) -> Row {
+        Row { recipients: self.recipients, ..self.row }
+    }
+
     /// What the client did that no mail client does.
-    pub(super) fn violations(&self) -> String {
+    pub(in crate::console) fn violations(&self) -> String {
         if self.row.violations.is_empty() { "–".to_owned() } else { self.row.violations.join(", ") }
     }
 
     /// What became of it, as a key of `verdict.…`.
-    pub(super) fn fate(&self) -> &str {
+    pub(in crate::console) fn fate(&self) -> &str {
         match (self.row.kind, self.row.verdict.as_deref()) {
             (Kind::Violation, _) => "violation",
             (Kind::Connection, _) => "turned_away",
@@ -58,7 +63,7 @@ impl Seen {
     }
 
     /// Good, to be looked at, bad: for the badge's colour.
-    pub(super) fn tone(&self) -> &'static str {
+    pub(in crate::console) fn tone(&self) -> &'static str {
         match self.fate() {
             "delivered" if self.row.details.unfinished => "warning",
             "delivered" => "good",
@@ -69,7 +74,7 @@ impl Seen {
     }
 
     /// Whether the author that people see is another than the one servers see.
-    pub(super) fn differs(&self) -> bool {
+    pub(in crate::console) fn differs(&self) -> bool {
         match (&self.row.header_from, &self.row.sender) {
             (Some(from), Some(sender)) if !sender.is_empty() => !from.to_lowercase().contains(&sender.to_lowercase()),
             _ => false,
@@ -77,7 +82,7 @@ impl Seen {
     }
 
     /// The way of the message, in order, with where its time went.
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(in crate::console) fn steps(&self) -> Vec<Step> {
         let Some(delays) = self.row.details.delays else { return Vec::new() };
         let total = delays.total.max(0.000_001);
         let step = |name: &str, from: f64, seconds: f64| Step {
@@ -105,14 +110,15 @@ impl Seen {
                 incomplete: stage.incomplete.clone(),
             });
         }
-        steps.push(step("deliver", chain_ends, delays.deliver));
+        let last = if self.row.verdict.as_deref() == Some("delivered") { "deliver" } else { "answer" };
+        steps.push(step(last, chain_ends, delays.deliver));
         steps
     }
 }
 
 impl Step {
     /// For people: `3.2 s`, `48 ms`, `0.2 ms`.
-    pub(super) fn took(&self) -> String {
+    pub(in crate::console) fn took(&self) -> String {
         match self.seconds {
             seconds if seconds >= 1.0 => format!("{seconds:.1} s"),
             seconds if seconds >= 0.01 => format!("{:.0} ms", seconds * 1000.0),
