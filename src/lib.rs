@@ -31,6 +31,7 @@
 //! | [`accounts`] | who may sign in to the console, how, and what for |
 //! | [`preview`] | what is in a message, harmless to look at |
 //! | [`evidence`] | held messages as archives that show any change |
+//! | [`acme`] | certificates obtained and renewed without anybody's help |
 //! | [`gate`] | listeners, TLS, PROXY, the session's driver, from verdict to custody, draining |
 //! | [`console`] | where people review what is held: sign-in, pages, API |
 //! | [`config`] | composes every module's own settings; errors with line and column |
@@ -38,6 +39,7 @@
 //! | [`manual`] | the book |
 
 pub mod accounts;
+pub mod acme;
 pub mod audit;
 pub mod chain;
 pub mod cli;

@@ -3,6 +3,7 @@ use super::{
     ConfigFile, Failure,
     service::{WatchedFiles, feed_watchdog, notify, notify_reloading},
 };
+use crate::acme;
 use crate::config::Config;
 use crate::console;
 use crate::gate::{Gate, release::Recipe};
@@ -71,6 +72,7 @@ pub(super) struct Service {
     certificates: Vec<PathBuf>,
     /// As it is configured: a port that is 0 there is another in truth.
     monitoring: http::Settings,
+    acme: Option<Acme>,
     reviewing: console::Settings,
     log: log::Settings,
 }
@@ -83,6 +85,7 @@ impl Service {
         let certificates = certificates(&setup.settings, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
         let releaser = Recipe::of(&setup);
+        let acme = Acme::start(setup.settings.tls.acme.as_ref(), metrics);
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
         let http = match monitoring.address {
             Some(address) => {
@@ -115,7 +118,8 @@ impl Service {
             }
             None => None,
         };
-        let service = Self { gate, http, console, metrics: Arc::clone(metrics), drain, source, certificates, monitoring, reviewing, log };
+        let service =
+            Self { gate, http, console, metrics: Arc::clone(metrics), drain, source, certificates, acme, monitoring, reviewing, log };
         service.reloaded(true);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
@@ -220,6 +224,7 @@ impl Service {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
             let certificates = certificates(&config.gate.settings, &config.console);
             let drain = config.gate.settings.timeouts.drain;
+            let acme = config.gate.settings.tls.acme.clone();
             if config.metrics != self.monitoring || config.log != self.log {
                 tracing::warn!("`[metrics]` and `[log]` change with a restart only");
             }
@@ -234,6 +239,9 @@ impl Service {
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
             if let (Some(console), Some(store)) = (&self.console, self.with_gate(|gate| gate.store().clone())) {
                 console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);
+            }
+            if self.acme.as_ref().map(|acme| &acme.settings) != acme.as_ref() {
+                self.acme = Acme::start(acme.as_ref(), &self.metrics);
             }
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
             Ok(())
@@ -258,6 +266,26 @@ impl Service {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.reload_time.set(now.as_secs_f64());
         }
+    }
+}
+
+/// Who sees to certificates of our own; dropped, it ends.
+struct Acme {
+    settings: acme::Settings,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Acme {
+    fn start(settings: Option<&acme::Settings>, metrics: &Arc<Metrics>) -> Option<Self> {
+        let settings = settings?.clone();
+        let task = tokio::spawn(acme::keep(settings.clone(), Arc::clone(metrics)));
+        Some(Self { settings, task })
+    }
+}
+
+impl Drop for Acme {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

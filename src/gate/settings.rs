@@ -8,6 +8,7 @@ mod listener;
 pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
 use super::tls::{self, Certificate, TlsError, read_roots};
+use crate::acme;
 use crate::smtp::{Domain, data::BareNewline};
 use crate::unpack;
 use crate::upstream;
@@ -47,6 +48,8 @@ pub struct Tls {
     pub certificates: Vec<CertificateFiles>,
     /// Who signs the certificates that clients show.
     pub client_ca: Option<PathBuf>,
+    /// Another one is obtained by octroi itself.
+    pub acme: Option<acme::Settings>,
 }
 
 /// What `[tls]` says, as far as other settings depend on it.
@@ -128,7 +131,7 @@ impl Settings {
         let state_dir = read_state_dir(root);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = at_least_one(root, "workers", cores);
-        let (tls, offered) = Tls::read(root);
+        let (tls, offered) = Tls::read(root, &hostname, &state_dir);
         let listeners = listener::read(root, &offered);
         let limits = Limits::read(&mut root.section("limits"));
         let smtp = Smtp::read(&mut root.section("smtp"));
@@ -161,8 +164,9 @@ fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
 }
 
 impl Tls {
-    fn read(root: &mut Section<'_>) -> (Self, Offered) {
+    fn read(root: &mut Section<'_>, hostname: &str, state_dir: &Path) -> (Self, Offered) {
         let mut section = root.section("tls");
+        let acme = section.has("acme").then(|| acme::Settings::read(&mut section.section("acme"), hostname, state_dir));
         let client_ca = section.take_placed::<PathBuf>("client_ca").map(|Placed { value, span }| {
             if let Err(error) = read_roots(&value) {
                 section.complain_at(span, format!("`tls.client_ca`: {error}"));
@@ -171,10 +175,12 @@ impl Tls {
         });
         let offered =
             Offered { certificates: section.has("certificate") | section.has("private_key"), client_ca: section.has("client_ca") };
+        let own = offered.certificates;
+        let offered = Offered { certificates: own || acme.is_some(), ..offered };
         let several = section.is_list("certificate");
-        let certificates = if several {
+        let mut certificates: Vec<_> = if several {
             section.sections("certificate").iter_mut().filter_map(CertificateFiles::read).collect()
-        } else if offered.certificates {
+        } else if own {
             CertificateFiles::read(&mut section).into_iter().collect()
         } else {
             Vec::new()
@@ -182,14 +188,20 @@ impl Tls {
         if several && section.has("private_key") {
             section.complain("`tls.private_key`: with several certificates each `[[tls.certificate]]` has its own");
         }
-        (Self { certificates, client_ca }, offered)
+        // Where there is none yet nothing is offered over TLS, until there is.
+        if let Some(certificate) = acme.as_ref().map(acme::Settings::certificate).filter(|path| acme::is_there(path)) {
+            certificates.push(CertificateFiles { private_key: certificate.clone(), certificate });
+        }
+        (Self { certificates, client_ca, acme }, offered)
     }
 
     /// All files it names.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|files| [&files.certificate, &files.private_key]);
-        pairs.chain(&self.client_ca).cloned().collect()
+        let mut files: Vec<PathBuf> = pairs.chain(&self.client_ca).cloned().collect();
+        files.extend(self.acme.as_ref().map(acme::Settings::certificate).filter(|path| !files.contains(path)));
+        files
     }
 }
 

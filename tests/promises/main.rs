@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod acme;
 mod attachments;
 mod auth;
 mod bounded;

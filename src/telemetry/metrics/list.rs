@@ -42,6 +42,8 @@ list! {
         gauges("octroi_build_info", &["version"], "Always 1; the version is in the label.");
     pub log_lines_dropped: IntCounter =
         counter("octroi_log_lines_dropped_total", "Log lines lost because the log was not read fast enough.");
+    pub acme_obtained: IntCounter = counter("octroi_acme_certificates_total", "Certificates that were obtained from the authority of [tls.acme].");
+    pub acme_failures: IntCounter = counter("octroi_acme_failures_total", "Orders for a certificate that failed; the old one is served.");
     pub reload_successful: IntGauge =
         gauge("octroi_config_last_reload_successful", "Whether the last reading of the configuration succeeded.");
     pub reload_time: Gauge =

@@ -1,0 +1,197 @@
+//! Certificates that octroi obtains itself, from Pebble, Let's Encrypt's own test authority.
+
+use crate::support::{Authority, Client, Gate, Mta, Setup, client::message, partners, places, wait};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// The authority, and the DNS it asks: every name is here.
+struct Pebble {
+    dir: TempDir,
+    directory: SocketAddr,
+    management: SocketAddr,
+    /// Where it looks for our answer, instead of port 80.
+    http: SocketAddr,
+    children: Vec<Child>,
+}
+
+impl Pebble {
+    /// Certificates live so many seconds. `None`, with a word, where it is not installed.
+    fn start(life: u64) -> Option<Self> {
+        let (pebble, dns, _) = (partners::find("pebble")?, partners::find("pebble-challtestsrv")?, partners::find("python3")?);
+        let dir = tempfile::tempdir().unwrap();
+        let [directory, management, http, resolver, of_resolver] = [(); 5].map(|()| places::free());
+        let own = Authority::new("whoever runs the authority");
+        let (chain, key) = own.identity(&[&directory.ip().to_string()]).write(dir.path(), "pebble");
+        fs::write(dir.path().join("ca.pem"), own.pem()).unwrap();
+        let config = serde_json::json!({ "pebble": {
+            "listenAddress": directory.to_string(), "managementListenAddress": management.to_string(),
+            "certificate": chain, "privateKey": key, "httpPort": http.port(), "tlsPort": 1,
+            "ocspResponderURL": "", "externalAccountBindingRequired": false, "certificateValidityPeriod": life,
+        }});
+        fs::write(dir.path().join("pebble.json"), config.to_string()).unwrap();
+        let quiet = |command: &mut Command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut names = Command::new(dns);
+        names.args([
+            "-dns01",
+            &resolver.to_string(),
+            "-defaultIPv4",
+            &http.ip().to_string(),
+            "-defaultIPv6",
+            "",
+            "-http01",
+            "",
+            "-https01",
+            "",
+        ]);
+        names.args(["-tlsalpn01", "", "-management", &of_resolver.to_string()]);
+        let mut authority = Command::new(pebble);
+        authority.arg("-config").arg(dir.path().join("pebble.json")).args(["-dnsserver", &resolver.to_string()]);
+        authority.env("PEBBLE_VA_NOSLEEP", "1");
+        let children = vec![quiet(&mut names), quiet(&mut authority)];
+        let pebble = Self { dir, directory, management, http, children };
+        for address in [directory, management, of_resolver] {
+            wait::until("the authority to listen", || TcpStream::connect(address).ok());
+        }
+        Some(pebble)
+    }
+
+    /// `[tls.acme]`, with our answer at `challenge`.
+    fn settings(&self, challenge: SocketAddr) -> String {
+        format!(
+            "[tls.acme]\nterms_agreed = true\ndirectory = \"https://{}/dir\"\nca = \"{}/ca.pem\"\ncontact = [\"postmaster@example.org\"]\n\
+             challenge_address = \"{challenge}\"\n\n",
+            self.directory,
+            self.dir.path().display()
+        )
+    }
+
+    /// A client that trusts what it issues, and nothing else.
+    fn client(&self) -> Arc<ClientConfig> {
+        let script = format!(
+            "import ssl, sys, urllib.request\nsys.stdout.write(urllib.request.urlopen('https://{}/roots/0', \
+             context=ssl._create_unverified_context()).read().decode())",
+            self.management
+        );
+        let said = Command::new("python3").args(["-c", &script]).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&said.stdout).unwrap()).unwrap();
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A gate that has no certificate but what it obtains.
+fn gate(mta: &Mta, settings: &str) -> Gate {
+    let gate = Setup::before(mta.address()).mx().prepare();
+    let config = fs::read_to_string(gate.config()).unwrap();
+    let (before, rest) = config.split_once("[tls]\n").unwrap();
+    let (_, after) = rest.split_once("[[listener]]").unwrap();
+    fs::write(gate.config(), format!("{before}{settings}[[listener]]{after}")).unwrap();
+    gate
+}
+
+fn offers_tls(gate: &Gate) -> Option<Client> {
+    let mut client = Client::connect(gate.mx());
+    client.banner();
+    client.ask("EHLO client.example.net").must(250).lines.iter().any(|line| line == "STARTTLS").then_some(client)
+}
+
+/// The certificate that is served, which has to verify.
+fn served(gate: &Gate, trusts: &Arc<ClientConfig>) -> Vec<u8> {
+    let mut client = wait::until_within(Duration::from_secs(60), "TLS to be offered", || offers_tls(gate));
+    client.ask("STARTTLS").must(220);
+    client.start_tls(trusts, "mx.example.org").unwrap();
+    client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec()
+}
+
+fn obtained(gate: &Gate) -> f64 {
+    gate.metrics().get("octroi_acme_certificates_total")
+}
+
+#[test]
+fn a_certificate_is_obtained_served_kept_and_renewed_with_one_account() {
+    let Some(pebble) = Pebble::start(60) else { return };
+    let mta = Mta::start();
+    let mut gate = gate(&mta, &pebble.settings(pebble.http));
+    gate.run();
+    gate.wait_ready();
+    let trusts = pebble.client();
+    let first = served(&gate, &trusts);
+    assert!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")) == (1.0, 0.0));
+    assert!(TcpStream::connect(pebble.http).is_err(), "nobody listens for challenges when none is to come");
+    gate.log_line(&["made an account"]);
+    // Its key is for nobody's eyes.
+    let folder = gate.dir.path().join("state/acme");
+    for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap()) {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.path());
+    }
+    // Another process finds both, and asks nobody.
+    gate.signal(rustix::process::Signal::TERM);
+    gate.wait_exit();
+    gate.run();
+    gate.wait_ready();
+    assert!(served(&gate, &trusts) == first && obtained(&gate) == 0.0);
+    // Two thirds of its life later there is another, and nobody was turned away.
+    wait::until_within(Duration::from_secs(90), "a renewed certificate", || (served(&gate, &trusts) != first).then_some(()));
+    assert!(obtained(&gate) >= 1.0);
+    let accounts = gate.log().iter().filter(|line| line.contains("made an account")).count();
+    assert_eq!(accounts, 1, "the account stays");
+}
+
+#[test]
+fn an_authority_that_grants_nothing_takes_no_mail_down() {
+    let Some(pebble) = Pebble::start(3600) else { return };
+    let mta = Mta::start();
+    // It looks for our answer elsewhere.
+    let mut gate = gate(&mta, &pebble.settings(places::free()));
+    gate.run();
+    gate.wait_ready();
+    wait::until_within(Duration::from_secs(60), "a failure", || (gate.metrics().get("octroi_acme_failures_total") == 1.0).then_some(()));
+    gate.log_line(&["no certificate could be obtained", "acme-challenge/", "onnection refused"]);
+    assert!(offers_tls(&gate).is_none(), "what is not there is not offered");
+    Client::greeted(gate.mx()).deliver("a@example.net", &["b@example.org"], &message("hello")).must(250);
+    assert_eq!(mta.kept().len(), 1);
+}
+
+#[test]
+fn an_authority_that_is_gone_leaves_the_certificate_that_is_there() {
+    let Some(pebble) = Pebble::start(60) else { return };
+    let mta = Mta::start();
+    let mut gate = gate(&mta, &pebble.settings(pebble.http));
+    gate.run();
+    gate.wait_ready();
+    let trusts = pebble.client();
+    let first = served(&gate, &trusts);
+    drop(pebble);
+    wait::until_within(Duration::from_secs(90), "a failure", || (gate.metrics().get("octroi_acme_failures_total") >= 1.0).then_some(()));
+    gate.log_line(&["no certificate could be obtained"]);
+    // It may have ended by now, which is for clients to judge.
+    let mut client = offers_tls(&gate).unwrap();
+    client.ask("STARTTLS").must(220);
+    let _ = client.start_tls(&trusts, "mx.example.org");
+    assert!(fs::read_to_string(gate.dir.path().join("state/acme/certificate.pem")).unwrap().contains("BEGIN CERTIFICATE"));
+    assert!(!first.is_empty());
+}
