@@ -91,13 +91,19 @@ fn id_of(millis: i64) -> String {
 
 fn main() {
     let entries = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Access::Create).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    // One that was filled before is looked at again.
+    let kept = std::env::var_os("OCTROI_BENCH_STATE").map(std::path::PathBuf::from);
+    let directory = kept.as_deref().unwrap_or_else(|| temporary.path());
+    let is_new = !directory.join("octroi.db").exists();
+    let store = Store::open(directory, Access::Create).unwrap();
     let now = SystemTime::now();
     let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
     let begun = Instant::now();
-    fill(&directory.path().join("octroi.db"), entries, millis);
-    println!("{entries} entries written in {:.1} s", begun.elapsed().as_secs_f64());
+    if is_new {
+        fill(&directory.join("octroi.db"), entries, millis);
+        println!("{entries} entries written in {:.1} s", begun.elapsed().as_secs_f64());
+    }
     let quarantine = Quarantine::new(store, Settings::default(), &Metrics::new().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let domains = |names: &[&str]| Visible::Domains(names.iter().map(|name| (*name).to_owned()).collect());

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Matches of a text that are looked at: the newest. Who finds more writes another word.
-pub(super) const TEXT_MATCHES: u64 = 10_000;
+pub(super) const TEXT_MATCHES: u64 = 2_000;
 /// Between the first command of a message and its storing; timeouts end it long before.
 const LONGEST: Duration = Duration::from_secs(86_400);
 /// Words of a text.
@@ -313,7 +313,7 @@ impl Filter {
         let (direction, beyond) = order.words();
         let column = order.sort.column();
         if let Some(cursor) = cursor {
-            sql.say(&format!(" AND (e.{column}, e.id) {beyond} ("))
+            sql.say(&format!(" AND (+e.{column}, +e.id) {beyond} ("))
                 .value(cursor.key(order.sort))
                 .say(", ")
                 .value(cursor.id.as_str())
@@ -351,6 +351,8 @@ impl Filter {
         sql.statement()
     }
 
+    /// What is asked of an entry that came along. The plus signs keep SQLite from looking for the entry
+    /// by any of these, of which there may be a million, instead of by its id.
     fn conditions(&self, sql: &mut Sql) {
         if let Visible::Domains(domains) = &self.visible {
             sql.say(" AND EXISTS (SELECT 1 FROM quarantine_domain AS d WHERE d.entry = e.id AND d.domain IN ")
@@ -358,13 +360,13 @@ impl Filter {
                 .say(")");
         }
         if let Some(class) = self.class {
-            sql.say(" AND e.class = ").value(class.as_str());
+            sql.say(" AND +e.class = ").value(class.as_str());
         }
         if let Some(state) = self.state {
-            sql.say(" AND e.state = ").value(state.as_str());
+            sql.say(" AND +e.state = ").value(state.as_str());
         }
         if let Some(sender) = &self.sender {
-            sql.say(" AND e.sender ");
+            sql.say(" AND +e.sender ");
             address(sql, sender);
         }
         if let Some(recipient) = &self.recipient {
@@ -373,10 +375,10 @@ impl Filter {
             sql.say(")");
         }
         if let Some(after) = self.after {
-            sql.say(" AND e.stored_at >= ").value(millis(after));
+            sql.say(" AND +e.stored_at >= ").value(millis(after));
         }
         if let Some(before) = self.before {
-            sql.say(" AND e.stored_at < ").value(millis(before));
+            sql.say(" AND +e.stored_at < ").value(millis(before));
         }
         if let Some(finding) = &self.finding {
             // A quote in a value is escaped there, so this stands where a name does only.
@@ -384,15 +386,15 @@ impl Filter {
             sql.say(" AND instr(e.findings, ").value(format!("\"name\":{name}")).say(") > 0");
         }
         if let Some(by) = &self.decided_by {
-            sql.say(" AND e.decided_by = ").value(by.as_str());
+            sql.say(" AND +e.decided_by = ").value(by.as_str());
         }
         match &self.assigned {
-            Some(Assigned::To(name)) => drop(sql.say(" AND e.assigned = ").value(name.as_str())),
-            Some(Assigned::Nobody) => drop(sql.say(" AND e.assigned IS NULL")),
+            Some(Assigned::To(name)) => drop(sql.say(" AND +e.assigned = ").value(name.as_str())),
+            Some(Assigned::Nobody) => drop(sql.say(" AND +e.assigned IS NULL")),
             None => {}
         }
         if self.legal_hold {
-            sql.say(" AND e.legal_hold = 1");
+            sql.say(" AND +e.legal_hold = 1");
         }
         if self.asked {
             sql.say(" AND EXISTS (SELECT 1 FROM quarantine_request AS q WHERE q.entry = e.id AND q.state = 'pending')");

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// The most entries of one page.
 const PAGE: u64 = 1000;
 /// Entries that are looked at for one page; then it is said how far the search came.
-const LOOKED_AT: u64 = 20_000;
+const LOOKED_AT: u64 = 5_000;
 /// How much wider each look is than the one before.
 const WIDER: u64 = 8;
 /// Counts go up to here where they are not kept.
