@@ -42,6 +42,7 @@ impl SigningKey {
         let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| EvidenceError::Key("no randomness".into()))?;
         let mut file = tempfile::NamedTempFile::new_in(state_dir).map_err(|error| named(&error))?;
         file.as_file().set_permissions(Permissions::from_mode(0o600)).map_err(|error| named(&error))?;
+        crate::storage::adopt(file.path()).map_err(|error| named(&error))?;
         file.write_all(made.as_ref()).map_err(|error| named(&error))?;
         file.as_file().sync_all().map_err(|error| named(&error))?;
         match file.persist_noclobber(path) {

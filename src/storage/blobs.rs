@@ -48,11 +48,14 @@ impl Blobs {
     /// A directory cannot be made or written to.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
         let named = |error: io::Error| StorageError::file(root, &error);
-        fs::create_dir_all(root).map_err(named)?;
+        if !root.exists() {
+            fs::create_dir_all(root).and_then(|()| super::adopt(root)).map_err(named)?;
+        }
         fs::set_permissions(root, Permissions::from_mode(0o700)).map_err(named)?;
         let shards = SHARDS.iter().map(|shard| char::from(*shard).to_string());
         for name in shards.chain([UNDER_WAY.to_owned()]) {
-            match fs::create_dir(root.join(name)) {
+            let directory = root.join(name);
+            match fs::create_dir(&directory).and_then(|()| super::adopt(&directory)) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(error)),
                 _ => {}
             }

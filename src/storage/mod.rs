@@ -21,7 +21,25 @@ pub use function::{hex, sha256_of};
 pub use settings::Settings;
 pub use statement::{Row, Statement, Value};
 
-use std::path::Path;
+use std::{
+    io,
+    os::unix::fs::{MetadataExt as _, chown},
+    path::Path,
+};
+
+/// Gives what root has just made to whoever owns the directory that it is in. The command line may
+/// run as root before the service, which is another's, has run at all, and has to be able to use it.
+///
+/// # Errors
+/// The owner cannot be found out or set.
+pub fn adopt(made: &Path) -> io::Result<()> {
+    let directory = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let owner = directory.metadata()?;
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    chown(made, Some(owner.uid()), Some(owner.gid()))
+}
 
 /// What must never be lost, below `state_dir`: one database and one place for contents, which all
 /// who keep something there share. A handle; clones share.

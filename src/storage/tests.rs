@@ -140,3 +140,17 @@ async fn old_blobs_are_found_and_what_was_left_under_way_goes() {
     assert_eq!(std::fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
     assert_eq!(blobs.older_than(Duration::ZERO, 36).await, Ok(None));
 }
+
+/// Anybody else can give nothing away, and makes files that are his.
+#[tokio::test]
+async fn what_root_makes_belongs_to_who_owns_the_place() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let directory = tempfile::tempdir().unwrap();
+    let owner = if rustix::process::geteuid().is_root() { 65_534 } else { rustix::process::geteuid().as_raw() };
+    chown(directory.path(), Some(owner), None).unwrap();
+    let store = Store::open(directory.path(), Access::Create).unwrap();
+    store.database.write(vec![usage("spam", 3)]).await.unwrap();
+    for name in ["octroi.db", "octroi.db-wal", "octroi.db-shm", "blobs"] {
+        assert_eq!(directory.path().join(name).metadata().unwrap().uid(), owner, "{name}");
+    }
+}

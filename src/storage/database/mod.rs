@@ -193,6 +193,7 @@ fn make(path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(directory)?;
     let file = File::options().create(true).append(true).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    super::adopt(path)?;
     file.sync_all()?;
     File::open(directory)?.sync_all()
 }
