@@ -177,6 +177,12 @@ impl Console {
     }
 }
 
+/// Does `work` to its end. A handler is dropped when its client goes away, and a release that is cut
+/// between the MTA's answer and our note of it would leave nobody knowing who has the message.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
 fn router(console: Console) -> Router {
     Router::new()
         .merge(pages::routes())

@@ -2,7 +2,7 @@
 use super::{all_are_his, entry_for, his_recipients, query::Wanted, visible};
 use crate::accounts::Permission;
 use crate::audit::{Action, Event};
-use crate::console::{Console, Error, Fields, Flash, Frame, Language, Posted, Viewer};
+use crate::console::{Console, Error, Fields, Flash, Frame, Language, Posted, Viewer, to_the_end};
 use crate::gate::release::Released;
 use crate::journal::queue_id;
 use crate::quarantine::{Allow, Ask, By, Claim, Entry};
@@ -40,7 +40,7 @@ pub(super) async fn decide(
     }
 }
 
-/// Does one thing with one entry; what is said of it, good or bad.
+/// Does one thing with one entry, to its end; what is said of it, good or bad.
 pub(super) async fn act(
     console: &Console,
     viewer: &Viewer,
@@ -49,6 +49,12 @@ pub(super) async fn act(
     id: &str,
     fields: &Fields,
 ) -> Result<Flash, Error> {
+    let (console, viewer, fields) = (console.clone(), viewer.clone(), fields.clone());
+    let (action, id) = (action.to_owned(), id.to_owned());
+    to_the_end(async move { done(&console, &viewer, language, &action, &id, &fields).await }).await
+}
+
+async fn done(console: &Console, viewer: &Viewer, language: Language, action: &str, id: &str, fields: &Fields) -> Result<Flash, Error> {
     match action {
         "release" => release(console, viewer, language, id, fields).await,
         "ask" => ask(console, viewer, language, id, fields).await,
@@ -78,8 +84,12 @@ pub(in crate::console) async fn released(
     let entry = entry_for(console, viewer, Permission::QuarantineRelease, id).await?;
     let his = his_recipients(viewer, Permission::QuarantineRelease, &entry)?;
     let recipients = recipients(&entry, his, chosen, again)?;
-    let claim = Claim { recipients: &recipients, again, by: viewer.name().into(), request: None };
-    Ok(console.releaser().release(console.quarantine(), entry, claim, &viewer.actor).await?)
+    let (console, viewer) = (console.clone(), viewer.clone());
+    to_the_end(async move {
+        let claim = Claim { recipients: &recipients, again, by: viewer.name().into(), request: None };
+        Ok(console.releaser().release(console.quarantine(), entry, claim, &viewer.actor).await?)
+    })
+    .await
 }
 
 /// What is done with one entry and says nothing but that it was done; `what` is the text of a note,
