@@ -2,6 +2,7 @@
 use super::people::code;
 use crate::support::{Browser, Gate, wait};
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
@@ -17,7 +18,7 @@ impl Drop for Trial {
 }
 
 #[test]
-fn a_newcomer_signs_in_with_what_he_was_told() {
+fn a_newcomer_signs_in_with_what_he_was_told_and_releases_what_is_held() {
     let Some(browser) = Browser::start([127, 0, 0, 1].into()) else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(Gate::binary());
@@ -42,6 +43,15 @@ fn a_newcomer_signs_in_with_what_he_was_told() {
     browser.type_into("input.digits", &code(&of("or by hand"), 0));
     browser.click("main button.primary");
     browser.find("nav.places a[href='/audit']");
+    // Looks at what is held, lets it go, and sees it arrive.
+    let mail = || fs::read_dir(dir.path().join("trial/mail")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    let released = || mail().filter(|octets| octets.windows(18).any(|part| part == b"X-Octroi-Released:")).count();
+    assert_eq!(released(), 0);
+    browser.open(&format!("{url}quarantine"));
+    browser.click("#entries td.subject a");
+    browser.click("#release");
+    browser.wait_text(".flash", "Released to");
+    assert_eq!(released(), 1);
     browser.open(&format!("{url}audit"));
     wait::until("the sign-in to be in the audit", || browser.texts("tbody td").iter().any(|text| text == "signed in").then_some(()));
 }
