@@ -1,8 +1,8 @@
-use super::Asked;
+use super::{Asked, words};
 use crate::accounts::Permission;
 use crate::console::{
     Console, Error, Viewer,
-    messages::{Filter, Seen, search, visible},
+    messages::{Filter, SINCE, Seen, VERDICTS, search, visible},
 };
 use crate::journal::render;
 use axum::{
@@ -12,7 +12,13 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::{IntoParams, OpenApi};
+use utoipa::{
+    IntoParams, OpenApi,
+    openapi::{
+        KnownFormat, SchemaFormat,
+        schema::{Object, OneOfBuilder, Schema},
+    },
+};
 
 #[derive(OpenApi)]
 #[openapi(paths(list, one))]
@@ -38,10 +44,13 @@ struct Filters {
     /// An address, or `@` and a domain.
     recipient: String,
     /// An IP address or a network.
+    #[param(schema_with = client)]
     client: String,
     /// `delivered`, `quarantined`, `rejected`, `deferred`, `discarded` or `lost`.
+    #[param(schema_with = verdicts)]
     verdict: String,
     /// `message` (where it is left out), `command`, `connection`, `violation` or `all`.
+    #[param(schema_with = kinds)]
     kind: String,
     /// A stage, or `rule NAME`.
     by: String,
@@ -55,12 +64,39 @@ struct Filters {
     /// Of a message or a session.
     id: String,
     /// `hour`, `day`, `week` (where it is left out), `month` or `all`.
+    #[param(schema_with = periods)]
     since: String,
     /// Only rows before this one: the last `key` of the page before.
     below: Option<i64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
+}
+
+/// What can be said of an address or a network in a pattern; compressed IPv6 networks are understood
+/// too.
+fn client() -> Schema {
+    let format = |format| words::text().format(Some(SchemaFormat::KnownFormat(format)));
+    let network = |pattern: &str| words::text().pattern(Some(pattern));
+    let one = OneOfBuilder::new()
+        .item(words::one_of([""]))
+        .item(format(KnownFormat::Ipv4))
+        .item(format(KnownFormat::Ipv6))
+        .item(network(
+            r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$",
+        ))
+        .item(network(r"^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$"))
+        .build();
+    Schema::OneOf(one)
+}
+fn verdicts() -> Object {
+    words::one_of([""].into_iter().chain(VERDICTS))
+}
+fn kinds() -> Object {
+    words::one_of(["", "message", "command", "connection", "violation", "all"])
+}
+fn periods() -> Object {
+    words::one_of([""].into_iter().chain(SINCE.map(|(name, _)| name)))
 }
 
 /// What happened to messages, newest first

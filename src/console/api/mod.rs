@@ -13,6 +13,7 @@ mod extract;
 mod messages;
 mod quarantine;
 mod whoami;
+mod words;
 
 pub(in crate::console) use extract::Asked;
 

@@ -1,5 +1,5 @@
 //! The quarantine for programs: the same decisions, by the same code.
-use super::{Asked, Problem};
+use super::{Asked, Problem, words};
 use crate::accounts::Permission;
 use crate::audit::Action;
 use crate::console::pages::quarantine::{Wanted, entry_for, free, is_there, released, visible};
@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema, openapi::schema::Object};
 
 #[derive(OpenApi)]
 #[openapi(paths(list, entry, raw, release, delete, hold, lift, note, assign))]
@@ -42,8 +42,10 @@ pub(super) fn routes() -> Router<Console> {
 #[serde(default, deny_unknown_fields)]
 struct Filters {
     /// `held` (where nothing is said), `released`, `lost`, `deleted`, `all`.
+    #[param(schema_with = states)]
     state: Option<String>,
     /// `malware`, `phishing`, `spam`, `policy`, `incomplete`.
+    #[param(schema_with = classes)]
     class: Option<String>,
     /// Words in subject, author or sender.
     q: Option<String>,
@@ -51,7 +53,9 @@ struct Filters {
     from: Option<String>,
     to: Option<String>,
     /// Days, such as `2026-11-30`, both included.
+    #[param(schema_with = words::day)]
     after: Option<String>,
+    #[param(schema_with = words::day)]
     before: Option<String>,
     /// The name of a finding.
     finding: Option<String>,
@@ -64,14 +68,33 @@ struct Filters {
     /// Somebody asks for its release.
     asked: Option<bool>,
     /// `time` (where nothing is said), `size`, `sender`.
+    #[param(schema_with = sorts)]
     sort: Option<String>,
     /// `asc` or `desc`.
+    #[param(schema_with = directions)]
     dir: Option<String>,
     /// Go on here: `next` of the page before.
+    #[param(schema_with = place)]
     at: Option<String>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: Option<u64>,
+}
+
+fn place() -> Object {
+    words::text().pattern(Some(r"^([A-Za-z0-9]{1,32}(\..*)?)?$")).build()
+}
+fn states() -> Object {
+    words::one_of(["", "held", "released", "lost", "deleted", "all"])
+}
+fn classes() -> Object {
+    words::one_of(["", "malware", "phishing", "spam", "policy", "incomplete"])
+}
+fn sorts() -> Object {
+    words::one_of(["", "time", "size", "sender"])
+}
+fn directions() -> Object {
+    words::one_of(["", "asc", "desc"])
 }
 
 /// A page of a list.
@@ -120,7 +143,7 @@ async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Aske
         None | Some("") => None,
         Some(text) => Some(Cursor::parse(text).ok_or_else(|| Error::Bad("at: that is no place in a list".into()))?),
     };
-    if !matches!(query.dir.as_deref(), None | Some("asc" | "desc")) {
+    if !matches!(query.dir.as_deref(), None | Some("" | "asc" | "desc")) {
         return Err(Error::Bad("dir: `asc` or `desc`".into()));
     }
     let (filter, order) = query.wanted().filter(seen, viewer.name())?;

@@ -1,5 +1,6 @@
 //! The console, in a browser and without one.
 
+mod document;
 mod headers;
 mod messages;
 mod pages;
