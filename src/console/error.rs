@@ -15,8 +15,8 @@ use axum::{
 };
 use serde_json::json;
 
-/// Why there is no answer. Its text for the reader gives nothing away; what is in [`Internal`]
-/// (Error::Internal) stands in the log under an id that the reader is given.
+/// Why there is no answer. Its text for the reader gives nothing away; what is in
+/// [`Internal`](Error::Internal) stands in the log under an id that the reader is given.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Who asks has to sign in first.

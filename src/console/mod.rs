@@ -1,11 +1,11 @@
 //! The console: where people review what is held, over HTTPS, in a browser or by programs.
 //!
-//! A request goes through [`security::around`](security), which finds out who asks and shows what
+//! A request goes through `security::around`, which finds out who asks and shows what
 //! went wrong, to a handler. How a page is added:
 //!
 //! 1. a template in `templates/` that extends `base.html`, with a field `frame: Frame`;
 //! 2. a module in `pages/` with `pub(super) fn routes() -> Router<Console>`, merged in
-//!    [`pages::routes`]; a handler takes [`Viewer`] (who is not signed in does not come that far) and
+//!    `pages::routes`; a handler takes [`Viewer`] (who is not signed in does not come that far) and
 //!    [`Frame`], calls [`Viewer::need`] with the [`Permission`](crate::accounts::Permission) first, and
 //!    returns `Result<Response, Error>` from [`page`];
 //! 3. what changes something is a POST that takes [`Posted`] (which checks the form's token;

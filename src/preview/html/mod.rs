@@ -1,6 +1,6 @@
 //! HTML that can do nothing.
 //!
-//! A document is read into tokens and written anew ([`rewrite`]): a few elements of structure and
+//! A document is read into tokens and written anew (`rewrite`): a few elements of structure and
 //! emphasis, without attributes but colours and cells; what loads, runs, submits, redirects or leads
 //! away is not written, whatever it is called. Of a link its text and its true target stay, both as
 //! text, of a picture its description and where it would have been loaded from. Whatever is misread
