@@ -1,6 +1,6 @@
 //! What nobody can guess.
 use super::AccountError;
-use crate::storage::hex;
+use crate::value::hex;
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},

@@ -4,6 +4,7 @@ use super::{
     challenge::{self, Answers},
     files,
 };
+use crate::value::hex;
 use aws_lc_rs::digest::{SHA256, digest};
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
@@ -90,7 +91,7 @@ async fn account(settings: &Settings) -> Result<Account, AcmeError> {
 /// One for each authority.
 fn account_path(settings: &Settings) -> PathBuf {
     let digest = digest(&SHA256, settings.directory.as_bytes());
-    let name: String = digest.as_ref().iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+    let name = hex(digest.as_ref().get(..8).unwrap_or_default());
     settings.folder.join(format!("account-{name}.json"))
 }
 

@@ -2,6 +2,7 @@
 use super::{
     ConfigFile, Failure,
     style::{Colour, Out},
+    to_the_end,
 };
 use crate::audit::{Action, Audit, Filter};
 use crate::config::Config;
@@ -9,7 +10,7 @@ use crate::storage::{Access, Store};
 use crate::value::rfc3339;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 /// Read the audit, and prove it whole
 #[derive(Debug, Args)]
@@ -65,15 +66,12 @@ struct List {
 }
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
+    to_the_end(async {
         match &arguments.command {
             Command::Verify(verify) => verify.run(out).await,
             Command::List(list) => list.run(out).await,
         }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    done
+    })
 }
 
 fn open(file: &ConfigFile) -> Result<Audit, Failure> {

@@ -1,5 +1,5 @@
 //! `octroi evidence`: entries of the quarantine as an archive that shows any change to it.
-use super::{ConfigFile, Failure, style::Out};
+use super::{ConfigFile, Failure, style::Out, to_the_end};
 use crate::audit::{Action, Actor, Audit, Event};
 use crate::config::Config;
 use crate::evidence::{Exporter, SigningKey, read_public, verify};
@@ -8,7 +8,7 @@ use crate::quarantine::Quarantine;
 use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode};
 
 /// Export held messages as signed evidence, and check it
 ///
@@ -59,12 +59,7 @@ struct Key {
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        Command::Export(export) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let done = runtime.block_on(export.run(out));
-            runtime.shutdown_timeout(Duration::from_secs(1));
-            done
-        }
+        Command::Export(export) => to_the_end(export.run(out)),
         Command::Verify(verify) => verify.run(out),
         Command::Key(key) => {
             let config = Config::load(&key.file.config)?;

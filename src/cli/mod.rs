@@ -16,7 +16,7 @@ mod try_it;
 mod user;
 
 use clap::{Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 use style::Out;
 
 /// An inline SMTP filter proxy.
@@ -72,6 +72,14 @@ impl Failure {
     fn of(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
         Self(format!("{what}: {error}"))
     }
+}
+
+/// Does a command's work, and gives what it has left on other threads a second.
+fn to_the_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 /// Reads the command line and does what it says.

@@ -4,6 +4,7 @@ mod show;
 use super::{
     ConfigFile, Failure,
     style::{Colour, Out},
+    to_the_end,
 };
 use crate::audit::{Action, Actor, Audit, Event};
 use crate::chain::HoldClass;
@@ -144,8 +145,7 @@ struct Hold {
 type Id = String;
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
+    to_the_end(async {
         match &arguments.command {
             Command::List(list) => list.run(out).await,
             Command::Show(show) => show.run(out).await,
@@ -153,9 +153,7 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
             Command::Delete(delete) => delete.run(out).await,
             Command::Hold(hold) => hold.run(out).await,
         }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    done
+    })
 }
 
 /// What all of them work on. One that was never made is not made here, as a user the service may

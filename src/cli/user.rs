@@ -4,6 +4,7 @@ mod token;
 use super::{
     ConfigFile, Failure, qr,
     style::{Colour, Out},
+    to_the_end,
 };
 use crate::accounts::{Account, Accounts, Enrolment, Lifetimes, NewAccount, Role};
 use crate::audit::Actor;
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::{
     io::{self, BufRead, IsTerminal},
     process::ExitCode,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 /// Manage the console's accounts
@@ -124,8 +125,7 @@ struct Reset {
 }
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
+    let done = to_the_end(async {
         match &arguments.command {
             Command::Add(add) => add.run(out).await,
             Command::List(list) => list.run(out).await,
@@ -136,7 +136,6 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
             Command::Token(token) => token::run(token, out).await,
         }
     });
-    runtime.shutdown_timeout(Duration::from_secs(1));
     done.map(|()| ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! The one style sheet, the one script, and the icon: in the binary, and under a name that changes
 //! with what is in them, so that browsers keep them for good.
-use crate::storage::hex;
+use crate::value::hex;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     extract::Path,

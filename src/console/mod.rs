@@ -45,7 +45,7 @@ mod visitor;
 pub use error::Error;
 pub use flash::{Flash, see, set_cookie};
 pub use form::{Fields, Posted};
-pub use format::{Number, defanged, grouped, octets};
+pub use format::{Number, grouped, octets};
 pub use layout::{Frame, browser, day, moment, page};
 pub use security::{Frames, escape};
 pub use server::{ConsoleError, Server};

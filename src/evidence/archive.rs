@@ -4,7 +4,7 @@ use crate::audit::{self, Audit};
 use crate::journal::{Rows, render};
 use crate::message::spool;
 use crate::quarantine::{Entry, Note, Quarantine, Request};
-use crate::storage::hex;
+use crate::value::hex;
 use crate::value::rfc3339;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_STANDARD};

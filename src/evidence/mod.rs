@@ -67,5 +67,5 @@ impl EvidenceError {
 /// What is signed of these octets.
 fn statement(octets: &[u8]) -> Vec<u8> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, octets);
-    [CONTEXT, crate::storage::hex(digest.as_ref()).as_bytes(), b"\n"].concat()
+    [CONTEXT, crate::value::hex(digest.as_ref()).as_bytes(), b"\n"].concat()
 }

@@ -1,6 +1,6 @@
 //! Checking an archive, with nothing but the public key.
 use super::{EvidenceError, MARK, SIGNATURE, statement};
-use crate::storage::hex;
+use crate::value::hex;
 use aws_lc_rs::{
     digest::{SHA256, digest},
     signature::{ED25519, UnparsedPublicKey},

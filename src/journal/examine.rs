@@ -8,6 +8,7 @@ use super::{
 };
 use crate::message::{Message, MimeError};
 use crate::telemetry::{JournalDrop, Metrics};
+use crate::value::hex;
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -113,7 +114,7 @@ async fn contents(message: &Message, settings: Settings) -> Result<Contents, Mim
                 names: if names.is_empty() { vec![file.kind.name().to_owned()] } else { names },
                 within,
                 kind: file.kind.name().to_owned(),
-                sha256: file.sha256.map(|hash| hash.iter().map(|octet| format!("{octet:02x}")).collect()),
+                sha256: file.sha256.map(|hash| hex(&hash)),
                 size: file.size,
             }
         }));

@@ -1,6 +1,7 @@
 //! What is known of a message, or of what was refused before there was one, as it is kept.
 use crate::chain::{Finding, StageTiming, Value};
 use crate::storage::{self, Statement, StorageError};
+use crate::value::millis;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -251,11 +252,6 @@ impl From<&StageTiming> for Stage {
             findings: timing.findings as u64,
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The least key of a time; those of all later ones are greater.

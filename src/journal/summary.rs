@@ -1,6 +1,6 @@
 //! What there was, in numbers.
-use super::row::millis;
 use crate::storage::{Row, Statement};
+use crate::value::millis;
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},

@@ -2,6 +2,7 @@
 //! accident and no scanner on the way takes it for an infection of whoever looks into it.
 use super::visible;
 use crate::message::Files;
+use crate::value::hex;
 use std::io::{Cursor, Write as _};
 use zip::{AesMode, CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -62,7 +63,7 @@ impl Listing {
             class: file.kind.class().name(),
             declared: visible(&file.declared),
             size: file.size,
-            sha256: file.sha256.map(|digest| digest.iter().map(|octet| format!("{octet:02x}")).collect()),
+            sha256: file.sha256.map(|digest| hex(&digest)),
             flags: file.flags.names().collect(),
             is_body: file.is_body,
         };

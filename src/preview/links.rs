@@ -5,16 +5,22 @@ use linkify::{LinkFinder, LinkKind};
 #[must_use]
 pub fn defanged(url: &str) -> String {
     let url = url.trim();
-    let Some((scheme, rest)) = url.split_once(':') else { return url.replace('.', "[.]") };
+    let Some((scheme, rest)) = url.split_once(':') else { return defanged_host(url) };
     let scheme = scheme.to_ascii_lowercase().replace("http", "hxxp");
     match rest.strip_prefix("//") {
         Some(rest) => {
             let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
             let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            format!("{scheme}://{}{path}", host.replace('.', "[.]"))
+            format!("{scheme}://{}{path}", defanged_host(host))
         }
         None => format!("{scheme}[:]{rest}"),
     }
+}
+
+/// `evil[.]example`.
+#[must_use]
+pub fn defanged_host(host: &str) -> String {
+    host.replace('.', "[.]")
 }
 
 /// A text in which every address is broken.

@@ -16,7 +16,7 @@ mod links;
 mod tests;
 mod text;
 
-pub use links::defanged;
+pub use links::{defanged, defanged_host};
 pub use text::visible;
 
 use crate::message::{Content, Envelope, HeaderBlock, HeaderEnd, Message, MimeError, Reading};

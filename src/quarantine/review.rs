@@ -7,6 +7,7 @@ use super::{
 use crate::message::{Content, Spool, spool};
 use crate::storage::{BlobReader, Statement, StorageError};
 use crate::telemetry::QuarantineDeletion;
+use crate::value::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 use std::time::SystemTime;
 
@@ -71,7 +72,7 @@ impl Quarantine {
             hash.update(&piece);
             spool.push(piece).await.map_err(failed)?;
         }
-        let hash: String = hash.finish().as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+        let hash = hex(hash.finish().as_ref());
         if hash != entry.sha256 {
             return Err(QuarantineError::Altered(entry.id.as_str().into()));
         }

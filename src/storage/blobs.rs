@@ -1,5 +1,6 @@
 //! Contents, by key: files under one directory, compressed with zstd, durable once kept.
 use super::StorageError;
+use crate::value::hex;
 use aws_lc_rs::digest::{self, SHA256};
 use bytes::Bytes;
 use std::{
@@ -225,7 +226,7 @@ impl BlobWriter {
             if let Some(directory) = path.parent() {
                 sync_directory(directory).map_err(named)?;
             }
-            let sha256 = hash.finish().as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+            let sha256 = hex(hash.finish().as_ref());
             Ok(Kept { size, stored, sha256 })
         })
         .await

@@ -1,5 +1,6 @@
 //! The one function that statements use beyond what SQL has.
 use super::{StorageError, Value};
+use crate::value::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 
@@ -55,10 +56,4 @@ impl Hash {
     fn finish(self) -> String {
         hex(self.0.finish().as_ref())
     }
-}
-
-/// Lower case.
-#[must_use]
-pub fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

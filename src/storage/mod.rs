@@ -17,7 +17,7 @@ mod tests;
 pub use blobs::{BlobReader, BlobWriter, Blobs, Kept};
 pub use database::{Access, Database, Schema};
 pub use error::StorageError;
-pub use function::{hex, sha256_of};
+pub use function::sha256_of;
 pub use settings::Settings;
 pub use statement::{Row, Statement, Value};
 

@@ -156,7 +156,7 @@ fn truncated(listed: &[u16], text: &str) -> String {
     if listed.is_empty() {
         return "0".repeat(12);
     }
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(6).map(|octet| format!("{octet:02x}")).collect()
+    crate::value::hex(digest(&SHA256, text.as_bytes()).as_ref().get(..6).unwrap_or_default())
 }
 
 /// What is left of octets.

@@ -3,6 +3,7 @@
 //! A leaf: it names no other module of this crate.
 
 mod duration;
+mod hex;
 mod id;
 mod secret;
 pub mod settings;
@@ -11,6 +12,7 @@ mod time;
 mod words;
 
 pub use duration::parse_duration;
+pub use hex::hex;
 pub use id::Id;
 pub use secret::Secret;
 pub use size::ByteSize;

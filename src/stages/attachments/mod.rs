@@ -28,7 +28,7 @@ use crate::{
     message::{Client, Edit, Files, Message, MimeError},
     smtp::{Mail, Refusal},
     unpack::{File, Flag},
-    value::{Id, settings::Section},
+    value::{Id, hex, settings::Section},
 };
 use async_trait::async_trait;
 use policy::{Act, Judgement, Policy};
@@ -231,8 +231,7 @@ fn findings(files: &Files) -> Vec<Finding> {
     for file in nearest.iter().take(MOST) {
         findings.push(Finding::text("attachments.name", bounded(path(files, file))));
         if let Some(digest) = file.sha256 {
-            let hex: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
-            findings.push(Finding::text("attachments.sha256", hex));
+            findings.push(Finding::text("attachments.sha256", hex(&digest)));
         }
     }
     for (name, flag) in

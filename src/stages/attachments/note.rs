@@ -1,5 +1,8 @@
 //! What stands in a message in the place of an attachment that was taken out.
-use crate::{message::Edit, value::Id};
+use crate::{
+    message::Edit,
+    value::{Id, hex},
+};
 use std::fmt::Write;
 
 /// What was taken out, and why.
@@ -41,11 +44,7 @@ impl Note {
         line("Type:", &shown(removed.kind));
         line("Declared:", &shown(&removed.declared));
         line("Size:", &format!("{} octets", removed.size));
-        let hex = removed.sha256.iter().flatten().fold(String::new(), |mut hex, octet| {
-            let _ = write!(hex, "{octet:02x}");
-            hex
-        });
-        line("SHA-256:", &hex);
+        line("SHA-256:", &removed.sha256.map(|digest| hex(&digest)).unwrap_or_default());
         line("Reason:", &shown(&removed.why));
         text.push_str("\nThe original message is held. Whoever needs it may ask ");
         text.push_str(contact);
