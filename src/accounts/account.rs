@@ -1,5 +1,5 @@
 //! What is known of an account.
-use super::{AccountError, Accounts, Rights, Role};
+use super::{AccountError, Accounts, Permission, Refused, Rights, Role};
 use crate::storage::{Row, Statement, StorageError};
 use crate::value::time;
 use std::time::SystemTime;
@@ -38,6 +38,13 @@ const COLUMNS: &str = "name, roles, domains, handle, password IS NOT NULL, disab
     created_at, created_by, signed_in_at";
 
 impl Account {
+    /// Whether he can sign in and do this for one of these addresses at least.
+    #[must_use]
+    pub fn looks_after<'a>(&self, permission: Permission, mut addresses: impl Iterator<Item = &'a str>) -> bool {
+        let scope = self.rights.scope(permission);
+        !self.disabled && addresses.any(|address| scope.covers(address))
+    }
+
     fn read(row: &Row) -> Result<Self, StorageError> {
         let words = |text: String| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let roles = words(row.text(1)?).iter().filter_map(|word| Role::parse(word)).collect();
@@ -87,9 +94,7 @@ pub fn check_name(name: &str) -> Result<String, AccountError> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | '@' | '+');
     let name = name.trim().to_ascii_lowercase();
     if name.is_empty() || name.len() > 64 || !name.chars().all(fine) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return Err(AccountError::Refused(
-            "the name of an account is 1 to 64 letters, digits and . - _ @ +, with a letter or a digit first".into(),
-        ));
+        return Err(Refused::Name.into());
     }
     Ok(name)
 }
@@ -104,5 +109,5 @@ pub fn check_domain(domain: &str) -> Result<String, AccountError> {
     if domain == "*" || (domain.contains('.') && domain.len() <= 253 && domain.chars().all(|c| fine(c) && !c.is_whitespace())) {
         return Ok(domain);
     }
-    Err(AccountError::Refused(format!("`{}` is no domain of recipients, such as example.org, nor `*`", domain.escape_debug()).into()))
+    Err(Refused::Domain { domain: domain.escape_debug().to_string().into() }.into())
 }

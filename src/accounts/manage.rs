@@ -1,5 +1,5 @@
 //! What administrators do with accounts.
-use super::{AccountError, Accounts, Enrolment, NewAccount, Role, random::octets, session::end_all};
+use super::{AccountError, Accounts, Enrolment, NewAccount, Refused, Role, random::octets, session::end_all};
 use crate::audit::{Action, Actor, Event};
 use crate::storage::{Statement, StorageError};
 use crate::value::millis;
@@ -84,15 +84,14 @@ impl Accounts {
 
 /// As rows have them.
 fn check_rights(roles: &[Role], domains: &[String]) -> Result<(String, String), AccountError> {
-    let refused = |text: &str| Err(AccountError::Refused(text.into()));
     if roles.is_empty() {
-        return refused("an account has at least one role: reviewer, senior, auditor or administrator");
+        return Err(Refused::NoRole.into());
     }
     let mut domains = domains.iter().map(|domain| super::check_domain(domain)).collect::<Result<Vec<_>, _>>()?;
     domains.sort();
     domains.dedup();
     if domains.is_empty() && roles.iter().any(|role| role.is_within_domains()) {
-        return refused("a reviewer or senior has at least one domain of recipients to look after; `*` is all of them");
+        return Err(Refused::NoDomain.into());
     }
     let mut roles = roles.to_vec();
     roles.sort_unstable();
@@ -100,7 +99,7 @@ fn check_rights(roles: &[Role], domains: &[String]) -> Result<(String, String), 
     let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
     let (roles, domains) = (roles.join(" "), domains.join(" "));
     if domains.len() > 4000 {
-        return refused("that many domains do not fit; `*` is all of them");
+        return Err(Refused::ManyDomains.into());
     }
     Ok((roles, domains))
 }

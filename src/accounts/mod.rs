@@ -11,6 +11,7 @@
 
 mod account;
 mod enrol;
+mod error;
 mod manage;
 mod own;
 mod passkey;
@@ -28,6 +29,7 @@ mod totp;
 
 pub use account::{Account, NewAccount, check_domain, check_name};
 pub use enrol::{Enrolled, Enrolment};
+pub use error::{AccountError, Refused};
 pub use passkey::Passkey;
 pub use password::{WeakPassword, check_password};
 pub use random::equal;
@@ -39,34 +41,11 @@ pub use token::{NewToken, Token};
 pub use totp::TotpSecret;
 pub use webauthn_rs::prelude::Url;
 
-use crate::storage::{Database, StorageError};
+use crate::storage::Database;
 use passkey::Passkeys;
 use password::Passwords;
 use std::{sync::Arc, time::Duration};
 use throttle::Throttle;
-
-/// Why something could not be done with an account.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccountError {
-    #[error("there is no account {0}")]
-    NoAccount(Box<str>),
-    #[error("there is an account {0} already")]
-    Exists(Box<str>),
-    #[error(transparent)]
-    Weak(#[from] WeakPassword),
-    /// What somebody asks for is not possible; the text says why, and what would be.
-    #[error("{0}")]
-    Refused(Box<str>),
-    /// Too many passwords at once.
-    #[error("too much to do at the moment")]
-    Busy,
-    #[error("this machine gives no random numbers")]
-    NoRandomness,
-    #[error("accounts: {0}")]
-    Failed(Box<str>),
-    #[error("accounts: {0}")]
-    Storage(#[from] StorageError),
-}
 
 /// How long sessions last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

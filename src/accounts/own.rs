@@ -1,8 +1,8 @@
 //! What people do with their own accounts. Each asks for the password again, so that a screen that
 //! was left open is not enough.
 use super::{
-    AccountError, Accounts, Attempt, Failure, Session, TotpSecret, check_password, recovery, session::end_all, sign_in::now_seconds,
-    throttle::Key,
+    AccountError, Accounts, Attempt, Failure, Refused, Session, TotpSecret, check_password, recovery, session::end_all,
+    sign_in::now_seconds, throttle::Key,
 };
 use crate::audit::{Action, Actor, Event};
 use crate::storage::Statement;
@@ -110,7 +110,7 @@ impl Accounts {
     /// Takes a second factor away, if one is left then.
     pub(super) async fn change_factor(&self, name: &str, set: Statement, event: &Event<'_>) -> Result<(), AccountError> {
         match self.change(name, vec![set.must_change()], event).await {
-            Err(AccountError::NoAccount(_)) => Err(AccountError::Refused("it is the last second factor, and one is needed".into())),
+            Err(AccountError::NoAccount(_)) => Err(Refused::LastFactor.into()),
             other => other,
         }
     }

@@ -1,6 +1,6 @@
 //! Passkeys (WebAuthn level 3). A challenge is kept in the session's row until it is answered, once.
 use super::{
-    AccountError, Accounts, Attempt, Enrolled, Failure, Method, Session, Stage, Visit,
+    AccountError, Accounts, Attempt, Enrolled, Failure, Method, Refused, Session, Stage, Visit,
     enrol::{Begun, begun},
 };
 use crate::audit::{Action, Actor, Event};
@@ -66,7 +66,7 @@ impl Accounts {
         let account = &session.account;
         let known = self.credentials(&account.name).await?;
         if known.len() >= MOST {
-            return Err(AccountError::Refused("that many passkeys do not belong to one account; remove one first".into()));
+            return Err(Refused::ManyPasskeys.into());
         }
         let handle = Uuid::parse_str(&account.handle).map_err(|error| failed(&error))?;
         let exclude = known.iter().map(|credential| credential.cred_id().clone()).collect();
@@ -161,8 +161,7 @@ impl Accounts {
     }
 
     fn webauthn(&self) -> Result<&Webauthn, AccountError> {
-        let why = "this console has no name that passkeys could be bound to; set `console.public_url`";
-        self.0.passkeys.as_ref().map(|Passkeys(webauthn)| webauthn).ok_or_else(|| AccountError::Refused(why.into()))
+        Ok(self.0.passkeys.as_ref().map(|Passkeys(webauthn)| webauthn).ok_or(Refused::NoPasskeys)?)
     }
 
     async fn credentials(&self, name: &str) -> Result<Vec<Credential>, AccountError> {

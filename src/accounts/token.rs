@@ -1,6 +1,6 @@
 //! Tokens, for programs.
 use super::{
-    Account, AccountError, Accounts, Permission,
+    Account, AccountError, Accounts, Permission, Refused,
     random::{fingerprint, token},
     session::span,
 };
@@ -45,16 +45,15 @@ impl Accounts {
     /// # Errors
     /// It would be of no use, or cannot be written.
     pub async fn add_token(&self, new: &NewToken, by: &Actor) -> Result<String, AccountError> {
-        let refused = |text: String| Err(AccountError::Refused(text.into()));
         let account = self.account(&new.account).await?;
         if new.scopes.is_empty() {
-            return refused("a token has at least one scope".into());
+            return Err(Refused::NoScope.into());
         }
         if let Some(scope) = new.scopes.iter().find(|scope| !account.rights.may(**scope)) {
-            return refused(format!("{} may not do {} itself", account.name, scope.as_str()));
+            return Err(Refused::ScopeTooWide { account: account.name.into(), scope: scope.as_str().into() }.into());
         }
         if new.life.is_zero() || new.life > LONGEST {
-            return refused("a token lives for at least a moment and at most a year".into());
+            return Err(Refused::TokenLife.into());
         }
         let scopes: Vec<_> = new.scopes.iter().map(|scope| scope.as_str()).collect();
         let (secret, id, now) = (format!("{PREFIX}{}", token()?), Id::generate().to_string(), millis(SystemTime::now()));
@@ -102,7 +101,7 @@ impl Accounts {
         let event = Event::of(by, Action::TokenRevoke).on(id);
         match self.0.database.write(vec![gone.must_change(), event.statement()]).await {
             Ok(_) => Ok(()),
-            Err(StorageError::Unchanged) => Err(AccountError::Refused(format!("there is no token {}", id.escape_debug()).into())),
+            Err(StorageError::Unchanged) => Err(Refused::NoToken { id: id.escape_debug().to_string().into() }.into()),
             Err(error) => Err(error.into()),
         }
     }

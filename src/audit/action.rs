@@ -35,6 +35,8 @@ words! {
         ReleaseDeny = "release-deny",
         /// A sender's mail passes from now on, for a while.
         Allow = "allow",
+        /// That was ended before its time.
+        AllowEnd = "allow-end",
         Delete = "delete",
         Hold = "hold",
         HoldLift = "hold-lift",

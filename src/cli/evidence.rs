@@ -7,6 +7,7 @@ use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
+use crate::value::ByteSize;
 use clap::{Args, Subcommand};
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode};
 
@@ -93,7 +94,7 @@ impl Export {
         let named = |error: std::io::Error| Failure::of(self.out.display(), error);
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&self.out).map_err(named)?;
         file.write_all(&archive).and_then(|()| file.sync_all()).map_err(named)?;
-        out.line(format_args!("{}: {} entries, {} octets, signed", self.out.display(), entries.len(), archive.len()));
+        out.line(format_args!("{}: {} entries, {}, signed", self.out.display(), entries.len(), ByteSize(archive.len() as u64).readable()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,4 +1,6 @@
 //! `octroi quarantine`: what is held, without the console.
+mod allow;
+mod note;
 mod show;
 
 use super::{
@@ -23,7 +25,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Review what is held: list, show, release, delete
+/// Review what is held: list, show, release, delete, note, assign, allow
 ///
 /// Works beside the running service, on the same state_dir and as a user who may write there.
 #[derive(Debug, Args)]
@@ -39,6 +41,11 @@ enum Command {
     Release(Release),
     Delete(Delete),
     Hold(Hold),
+    Note(note::Note),
+    Assign(note::Assign),
+    Allow(allow::Allow),
+    Allowances(allow::Allowances),
+    Revoke(allow::Revoke),
 }
 
 /// List entries, newest first
@@ -145,6 +152,7 @@ struct Hold {
 type Id = String;
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
     to_the_end(async {
         match &arguments.command {
             Command::List(list) => list.run(out).await,
@@ -152,6 +160,11 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
             Command::Release(release) => release.run(out).await,
             Command::Delete(delete) => delete.run(out).await,
             Command::Hold(hold) => hold.run(out).await,
+            Command::Note(note) => note.run(out).await.map(done),
+            Command::Assign(assign) => assign.run(out).await.map(done),
+            Command::Allow(allow) => allow.run(out).await.map(done),
+            Command::Allowances(allowances) => allowances.run(out).await.map(done),
+            Command::Revoke(revoke) => revoke.run(out).await.map(done),
         }
     })
 }
@@ -221,9 +234,10 @@ impl Show {
                 out.octets(&piece);
             }
         } else if self.json {
-            out.line(entry.json());
+            out.line(entry.json_with(&quarantine.notes(&entry.id).await?, &quarantine.requests(&entry.id).await?));
         } else {
             show::entry(&entry, out);
+            show::notes(&quarantine.notes(&entry.id).await?, out);
         }
         Ok(ExitCode::SUCCESS)
     }

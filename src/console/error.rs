@@ -2,11 +2,9 @@
 //! for programs (RFC 9457), in [`security::around`](super::security), which knows who asks.
 use super::{
     layout::{Frame, page},
+    said::Said,
     text::Language,
 };
-use crate::accounts::AccountError;
-use crate::quarantine::QuarantineError;
-use crate::storage::StorageError;
 use crate::value::Id;
 use askama::Template;
 use axum::{
@@ -33,10 +31,13 @@ pub enum Error {
     Method,
     /// The request makes no sense; the text says why, to whoever sent it.
     #[error("{0}")]
-    Bad(String),
+    Bad(Said),
+    /// The same of a program's, which is told in English what its library would tell.
+    #[error("{0}")]
+    Unreadable(String),
     /// It is not in a state in which this can be done; the text says why.
     #[error("{0}")]
-    Conflict(String),
+    Conflict(Said),
     /// Too often; seconds until the next try.
     #[error("too many attempts")]
     Throttled(u64),
@@ -53,7 +54,7 @@ impl Error {
             Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::Bad(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -62,18 +63,23 @@ impl Error {
 
     /// What is said: a heading and a sentence.
     fn words(&self, language: Language, id: &str) -> (&'static str, String) {
-        let own = |text: &String| text.clone();
         match self {
             Self::SignIn => (language.t("error.sign_in"), language.t("error.sign_in_text").to_owned()),
             Self::Forbidden => (language.t("error.forbidden"), language.t("error.forbidden_text").to_owned()),
             Self::CrossSite => (language.t("error.cross_site"), language.t("error.cross_site_text").to_owned()),
             Self::NotFound => (language.t("error.not_found"), language.t("error.not_found_text").to_owned()),
             Self::Method => (language.t("error.method"), language.t("error.method_text").to_owned()),
-            Self::Bad(text) => (language.t("error.bad"), own(text)),
-            Self::Conflict(text) => (language.t("error.conflict"), own(text)),
+            Self::Bad(said) => (language.t("error.bad"), said.to(language)),
+            Self::Unreadable(text) => (language.t("error.bad"), text.clone()),
+            Self::Conflict(said) => (language.t("error.conflict"), said.to(language)),
             Self::Throttled(seconds) => (language.t("error.throttled"), language.count("error.throttled_text", *seconds)),
             Self::Internal(_) => (language.t("error.internal"), language.with("error.internal_text", &[("id", &id)])),
         }
+    }
+
+    /// Its sentence, where there is no page for it: in a list of what did not work.
+    pub(super) fn sentence(&self, language: Language) -> String {
+        self.words(language, "").1
     }
 
     /// The answer, as a page in `frame` or as a problem document.
@@ -124,35 +130,6 @@ struct ErrorPage {
     title: &'static str,
     text: String,
     status: u16,
-}
-
-impl From<StorageError> for Error {
-    fn from(error: StorageError) -> Self {
-        Self::Internal(error.to_string())
-    }
-}
-
-impl From<AccountError> for Error {
-    fn from(error: AccountError) -> Self {
-        match error {
-            AccountError::NoAccount(_) => Self::NotFound,
-            AccountError::Exists(_) | AccountError::Refused(_) | AccountError::Weak(_) => Self::Conflict(error.to_string()),
-            AccountError::Busy => Self::Throttled(10),
-            _ => Self::Internal(error.to_string()),
-        }
-    }
-}
-
-impl From<QuarantineError> for Error {
-    fn from(error: QuarantineError) -> Self {
-        match error {
-            QuarantineError::NoEntry(_) => Self::NotFound,
-            QuarantineError::Conflict(text) => Self::Conflict(text.into()),
-            QuarantineError::Wrong(text) => Self::Bad(text.into()),
-            QuarantineError::NeedsSecond(_) | QuarantineError::Altered(_) | QuarantineError::Spool(_) => Self::Conflict(error.to_string()),
-            other => Self::Internal(other.to_string()),
-        }
-    }
 }
 
 impl From<askama::Error> for Error {

@@ -2,6 +2,7 @@
 use super::{
     Console,
     error::Error,
+    said::Said,
     viewer::{HalfWay, Viewer},
 };
 use crate::accounts::equal;
@@ -49,7 +50,7 @@ impl FromRequest<Console> for Fields {
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Error> {
         let read = timeout(PATIENCE, Form::from_request(request, console)).await;
-        let Form(fields) = read.map_err(|_| Error::Bad("too slow".into()))?.map_err(|error| Error::Bad(error.to_string()))?;
+        let Form(fields) = read.map_err(|_| Error::Bad(Said::of("error.too_slow")))?.map_err(|_| Error::Bad(Said::of("error.form")))?;
         Ok(Self(fields))
     }
 }

@@ -1,4 +1,6 @@
-//! How numbers are written for people.
+//! How numbers are written for people: in one place, so that no page writes them another way.
+use super::text::Language;
+use crate::value::ByteSize;
 
 /// A count, however a template has it.
 pub trait Number {
@@ -26,23 +28,55 @@ impl<T: Number> Number for &T {
     }
 }
 
-/// `312 B`, `4.1 KiB`, `12.0 MiB`.
-#[must_use]
-pub fn octets(count: impl Number) -> String {
-    let count = count.get();
-    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-    let mut rest = count as f64;
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut unit = "B";
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if rest < 1023.95 {
-            break;
+/// Between a number and its unit: narrow, and no line ends there (ISO 80000-1 §7.1.4, and French
+/// typography before a percent sign).
+const BLANK: char = '\u{202f}';
+
+impl Language {
+    /// A number with so many digits after the point, or the comma.
+    #[must_use]
+    pub fn decimal(self, number: f64, digits: usize) -> String {
+        let text = format!("{number:.digits$}");
+        match self {
+            Self::English => text,
+            Self::French => text.replace('.', ","),
         }
-        (rest, unit) = (rest / 1024.0, larger);
     }
-    format!("{rest:.1} {unit}")
+
+    /// A size, in the units of the configuration: `312 B`, `4.1 KiB`; `312 o`, `4,1 Kio`.
+    #[must_use]
+    pub fn octets(self, count: impl Number) -> String {
+        let (number, unit) = ByteSize(count.get()).scaled();
+        let units = match self {
+            Self::English => ["B", "KiB", "MiB", "GiB", "TiB"],
+            Self::French => ["o", "Kio", "Mio", "Gio", "Tio"],
+        };
+        let number = self.decimal(number, usize::from(unit > 0));
+        format!("{number}{BLANK}{}", units.get(unit).unwrap_or(&"?"))
+    }
+
+    /// A duration: `3.2 s`, `48 ms`, `0.2 ms`.
+    #[must_use]
+    pub fn seconds(self, seconds: f64) -> String {
+        let (number, unit) = match seconds {
+            seconds if seconds >= 1.0 => (self.decimal(seconds, 1), "s"),
+            seconds if seconds >= 0.01 => (self.decimal(seconds * 1000.0, 0), "ms"),
+            seconds => (self.decimal(seconds * 1000.0, 1), "ms"),
+        };
+        format!("{number}{BLANK}{unit}")
+    }
+
+    /// A part of a whole: `12.5%`, `12,5 %`.
+    #[must_use]
+    pub fn percent(self, part: u64, whole: u64) -> String {
+        #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+        let percent = if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+        let number = self.decimal(percent, 1);
+        match self {
+            Self::English => format!("{number}%"),
+            Self::French => format!("{number}{BLANK}%"),
+        }
+    }
 }
 
 /// `1 234 567`, with blanks that do not break.
@@ -52,7 +86,7 @@ pub fn grouped(number: impl Number) -> String {
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
         if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push('\u{202f}');
+            text.push(BLANK);
         }
         text.push(digit);
     }
@@ -65,8 +99,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        let written: Vec<_> = [0_u64, 1023, 1024, 4200, 1_048_575, 1_048_576, 5 << 40, u64::MAX].into_iter().map(octets).collect();
-        assert_eq!(written, ["0 B", "1023 B", "1.0 KiB", "4.1 KiB", "1.0 MiB", "1.0 MiB", "5.0 TiB", "16777216.0 TiB"]);
+        let (english, french) = (Language::English, Language::French);
+        assert_eq!((english.octets(1023_u64), french.octets(1023_u64)), ("1023\u{202f}B".into(), "1023\u{202f}o".into()));
+        assert_eq!((english.octets(4200_u64), french.octets(4200_u64)), ("4.1\u{202f}KiB".into(), "4,1\u{202f}Kio".into()));
+        assert_eq!((english.octets(12_i64 << 20), french.octets(-1_i64)), ("12.0\u{202f}MiB".into(), "0\u{202f}o".into()));
+        assert_eq!((english.seconds(3.21), french.seconds(0.0002)), ("3.2\u{202f}s".into(), "0,2\u{202f}ms".into()));
+        assert_eq!((english.seconds(0.048), french.seconds(0.048)), ("48\u{202f}ms".into(), "48\u{202f}ms".into()));
+        assert_eq!((english.percent(1, 8), french.percent(1, 8)), ("12.5%".into(), "12,5\u{202f}%".into()));
+        assert_eq!((english.percent(0, 0), french.decimal(7.25, 2)), ("0.0%".into(), "7,25".into()));
         let written: Vec<_> = [0_u64, 999, 1000, 1_234_567].into_iter().map(grouped).collect();
         assert_eq!(written, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
     }

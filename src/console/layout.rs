@@ -5,6 +5,7 @@ use super::{
     error::Error,
     flash::Flash,
     format::Number,
+    said::Said,
     text::Language,
     viewer::{HalfWay, Viewer},
     visitor::{Theme, Visitor},
@@ -91,6 +92,18 @@ impl Frame {
     #[must_use]
     pub fn count(&self, key: &str, n: impl Number) -> String {
         self.language.count(key, n.get())
+    }
+
+    /// A sentence.
+    #[must_use]
+    pub fn say(&self, said: &Said) -> String {
+        said.to(self.language)
+    }
+
+    /// A size.
+    #[must_use]
+    pub fn octets(&self, count: impl Number) -> String {
+        self.language.octets(count)
     }
 
     /// The entries of the navigation that are for him.

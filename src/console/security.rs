@@ -5,6 +5,7 @@ use super::{
     error::{Error, Unshown},
     flash::{see, set_cookie},
     layout::Frame,
+    said::Said,
     viewer::{HalfWay, Viewer},
     visitor::{FLASH, Peer, SESSION, Visitor, is_safe},
 };
@@ -51,6 +52,9 @@ pub(super) async fn around(State(console): State<Console>, request: Request, nex
         Some(error) => error.into_response(),
         None => next.run(Request::from_parts(parts, body)).await,
     };
+    if is_rejection(&response) {
+        response = Error::Bad(Said::of("error.unreadable")).into_response();
+    }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.extensions().get::<Unshown>().is_none() {
         response = Error::Method.into_response();
     }
@@ -64,6 +68,14 @@ pub(super) async fn around(State(console): State<Console>, request: Request, nex
     }
     protect(&mut response, local);
     response
+}
+
+/// What axum itself says of a path, a query or a form that it cannot read: a line of English, and no
+/// page.
+fn is_rejection(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_ours = response.extensions().get::<Unshown>().is_some();
+    !is_ours && response.status().is_client_error() && response.status() != StatusCode::METHOD_NOT_ALLOWED && kind.starts_with("text/plain")
 }
 
 /// Finds out who asks, and leaves it with the request.

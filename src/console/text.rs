@@ -45,13 +45,16 @@ impl Language {
         best.1
     }
 
+    /// The text of a key that there may be.
+    #[must_use]
+    pub(super) fn find(self, key: &str) -> Option<&'static str> {
+        self.catalogue().get(key).map(String::as_str)
+    }
+
     /// The text of `key`. One that is missing shows its key; a test sees to it that none is.
     #[must_use]
     pub fn t(self, key: &str) -> &'static str {
-        match self.catalogue().get_key_value(key) {
-            Some((_, text)) => text,
-            None => missing(key),
-        }
+        self.find(key).unwrap_or_else(|| missing(key))
     }
 
     /// The same with `{name}` replaced by values, which are not markup.
@@ -163,7 +166,7 @@ mod tests {
         }
     }
 
-    /// What stands in `.t("…")`, `.with("…"` and `.count("…"` in templates and code.
+    /// What stands in `.t("…")`, `.with("…"`, `.count("…"` and `Said::of("…")` in templates and code.
     #[test]
     fn every_key_that_is_asked_for_is_there() {
         let mut all = Vec::new();
@@ -172,7 +175,7 @@ mod tests {
         let mut seen = 0;
         for path in all.iter().filter(|path| !path.ends_with("text.rs")) {
             let Ok(source) = fs::read_to_string(path) else { continue };
-            for (call, ends) in [(".t(\"", &[""][..]), (".with(\"", &[""]), (".count(\"", &[".one", ".other"])] {
+            for (call, ends) in [(".t(\"", &[""][..]), (".with(\"", &[""]), ("Said::of(\"", &[""]), (".count(\"", &[".one", ".other"])] {
                 for rest in source.split(call).skip(1) {
                     let key = rest.split('"').next().unwrap();
                     // A key that is put together from parts is not looked at here.

@@ -51,7 +51,7 @@ pub enum EvidenceError {
     Io(#[from] io::Error),
     #[error("{0}")]
     Key(String),
-    #[error("that is more than {} MB: export fewer entries at once", archive::MOST >> 20)]
+    #[error("that is more than {} MiB: export fewer entries at once", archive::MOST >> 20)]
     TooLarge,
     /// It was changed, or is not what it says.
     #[error("it does not hold: {0}")]

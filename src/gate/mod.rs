@@ -10,6 +10,7 @@
 
 mod account;
 mod admission;
+pub mod allow;
 mod conclude;
 mod dialogue;
 mod generation;

@@ -5,7 +5,7 @@
 //! or discarded, that is done. Nothing lets malware pass, nor what a stage could not finish with. A
 //! name in an envelope is anybody's to write; where the message it was made from was authenticated
 //! for its sender, so must be what it lets through.
-use super::{By, Entry, Quarantine, QuarantineError, Visible, millis, time};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, Visible, Wrong, millis, time};
 use crate::chain::{Finding, HoldClass, Value};
 use crate::storage::{Row, Statement, StorageError};
 use std::time::{Duration, SystemTime};
@@ -132,18 +132,18 @@ impl Entry {
 impl Quarantine {
     /// Why nothing like `entry` can be let through; `None` where it can.
     #[must_use]
-    pub fn why_not_allowed(&self, entry: &Entry) -> Option<&'static str> {
+    pub fn why_not_allowed(&self, entry: &Entry) -> Option<Conflict> {
         let class = HoldClass::parse(&entry.class);
         if !matches!(class, Some(HoldClass::Phishing | HoldClass::Spam | HoldClass::Policy)) {
-            return Some("nothing lets malware pass, nor what was not looked at to its end");
+            return Some(Conflict::NeverAllowed);
         }
         if self.takes_two(&entry.class) {
-            return Some("what takes two people to release is looked at each time");
+            return Some(Conflict::AllowedByTwo);
         }
         if entry.sender.is_empty() {
-            return Some("it has no sender that could be named");
+            return Some(Conflict::NoSender);
         }
-        if entry.decided_by.is_none() { Some("it was held for some of its recipients only, by a rule of their own") } else { None }
+        entry.decided_by.is_none().then_some(Conflict::ForSomeOnly)
     }
 
     /// Lets through what is like `entry`; one allowance for each recipient.
@@ -152,15 +152,15 @@ impl Quarantine {
     /// That cannot be allowed, or the database cannot be written to.
     pub async fn allow(&self, entry: &Entry, allow: Allow<'_>) -> Result<(), QuarantineError> {
         if let Some(why) = self.why_not_allowed(entry) {
-            return Err(QuarantineError::Conflict(why.into()));
+            return Err(why.into());
         }
         if allow.lasts.is_zero() || allow.lasts > LONGEST {
-            return Err(QuarantineError::Wrong("an allowance lasts up to 45 days".into()));
+            return Err(Wrong::AllowanceTooLong { days: (LONGEST.as_secs() / 86_400).to_string().into() }.into());
         }
         let wanted: Vec<_> = allow.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
         let known = |address: &String| entry.recipients.iter().any(|recipient| recipient.address == *address);
         if wanted.is_empty() || !wanted.iter().all(known) {
-            return Err(QuarantineError::Wrong("an allowance is for recipients of the entry".into()));
+            return Err(Wrong::AllowanceForOthers.into());
         }
         let sender = match entry.sender.rsplit_once('@') {
             Some((_, domain)) if allow.domain => format!("@{domain}"),
@@ -246,23 +246,30 @@ impl Quarantine {
         self.0.database.read(statement).await?.iter().map(Allowance::read).collect()
     }
 
-    /// Ends one before its time.
+    /// The one of that number.
     ///
     /// # Errors
-    /// There is none of that number that may be seen, or it is over.
-    pub async fn revoke<'a>(&self, number: i64, visible: &Visible, by: impl Into<By<'a>>) -> Result<Allowance, QuarantineError> {
+    /// There is none that may be seen, or the database cannot be read.
+    pub async fn allowance(&self, number: i64, visible: &Visible) -> Result<Allowance, QuarantineError> {
         let statement = Statement::new(format!("SELECT {COLUMNS} FROM quarantine_allowance WHERE number = ?1")).with(number);
         let rows = self.0.database.read(statement).await?;
         let found = rows.first().map(Allowance::read).transpose()?.filter(|allowance| visible.covers(&allowance.recipient));
-        let allowance = found.ok_or_else(|| QuarantineError::NoEntry(format!("{number} among the allowances").into()))?;
+        found.ok_or(QuarantineError::NoAllowance(number))
+    }
+
+    /// Ends one before its time.
+    ///
+    /// # Errors
+    /// It is over, or it cannot be written.
+    pub async fn revoke<'a>(&self, allowance: &Allowance, by: impl Into<By<'a>>) -> Result<(), QuarantineError> {
         let statement = Statement::new(
             "UPDATE quarantine_allowance SET revoked_at = ?2, revoked_by = ?3 WHERE number = ?1 AND revoked_at IS NULL AND expires_at > ?2",
         );
         let by = by.into();
-        let statement = statement.with(number).with(millis(SystemTime::now())).with(by.name).must_change();
+        let statement = statement.with(allowance.number).with(millis(SystemTime::now())).with(by.name).must_change();
         match self.0.database.write([statement].into_iter().chain(by.record).collect()).await {
-            Ok(_) => Ok(allowance),
-            Err(StorageError::Unchanged) => Err(QuarantineError::Conflict("it is over already".into())),
+            Ok(_) => Ok(()),
+            Err(StorageError::Unchanged) => Err(Conflict::AllowanceOver.into()),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,5 +1,5 @@
 //! What is known of an entry, as reviewers see it.
-use super::{Cursor, QuarantineError, Sort, Visible, time};
+use super::{Conflict, Cursor, QuarantineError, Sort, Visible, time};
 use crate::storage::{Row, StorageError};
 use crate::value::words;
 use std::time::SystemTime;
@@ -132,6 +132,16 @@ impl Entry {
             Sort::Sender => self.sender.clone(),
         };
         Cursor { id: self.id.clone(), key }
+    }
+
+    /// Why there is nothing to be released any more; `None` where its content is there.
+    #[must_use]
+    pub fn gone(&self) -> Option<Conflict> {
+        match self.state {
+            State::Lost => Some(Conflict::Lost),
+            State::Deleted => Some(Conflict::Deleted),
+            State::Held | State::Released => None,
+        }
     }
 
     /// Leaves of its recipients those that may be seen.

@@ -1,7 +1,8 @@
 //! Entries, as programs read them: on the command line, in the API, in evidence.
-use super::{Entry, Note, Recipient, Request};
+use super::{Allowance, Entry, Note, Recipient, Request};
 use crate::value::rfc3339;
 use serde_json::{Value, json};
+use std::time::SystemTime;
 
 impl Entry {
     /// All that is known of it, with those recipients that may be seen.
@@ -50,6 +51,42 @@ fn recipient(recipient: &Recipient) -> Value {
         "changed_by": recipient.changed_by,
         "reply": recipient.reply,
     })
+}
+
+impl Entry {
+    /// The same with what people have written down about it and asked for.
+    #[must_use]
+    pub fn json_with(&self, notes: &[Note], requests: &[Request]) -> Value {
+        let mut json = self.json();
+        if let Some(json) = json.as_object_mut() {
+            json.insert("notes".to_owned(), notes.iter().map(Note::json).collect());
+            json.insert("requests".to_owned(), requests.iter().map(Request::json).collect());
+        }
+        json
+    }
+}
+
+impl Allowance {
+    /// As programs read it, at `now`.
+    #[must_use]
+    pub fn json(&self, now: SystemTime) -> Value {
+        json!({
+            "number": self.number,
+            "entry": self.entry,
+            "sender": self.sender,
+            "recipient": self.recipient,
+            "class": self.class,
+            "decided_by": self.decided_by,
+            "authenticated": self.authenticated,
+            "holds": self.holds(now),
+            "created_at": rfc3339(self.created_at),
+            "created_by": self.created_by,
+            "expires_at": rfc3339(self.expires_at),
+            "used": self.used,
+            "used_at": self.used_at.map(rfc3339),
+            "revoked_by": self.revoked_by,
+        })
+    }
 }
 
 impl Note {

@@ -16,6 +16,7 @@
 
 mod allowance;
 mod entry;
+mod error;
 mod filter;
 mod json;
 mod keep;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use allowance::{Allow, Allowance, Cause, is_authenticated};
 pub use entry::{Entry, Recipient, RecipientState, State};
+pub use error::{Conflict, QuarantineError, Wrong};
 pub use filter::{Assigned, Cursor, Filter, Order, Sort, Visible};
 pub use keep::{Committed, Held};
 pub use list::{Count, Counts, Page};
@@ -39,63 +41,11 @@ pub use release::{Claim, Claimed};
 pub use request::{Ask, Request, RequestState};
 pub use settings::{Retention, Settings};
 
-use crate::smtp::Refusal;
-use crate::storage::{Blobs, Database, Statement, StorageError, Store};
-use crate::telemetry::{Metrics, QuarantineFailure};
+use crate::storage::{Blobs, Database, Statement, Store};
+use crate::telemetry::Metrics;
 use crate::value::{millis, time};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
-
-/// Why something could not be done with the quarantine.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuarantineError {
-    /// What is held for others is not removed to make room.
-    #[error("the quarantine has no room for more of class {0}")]
-    NoRoom(&'static str),
-    #[error("the quarantine did not store it in {} seconds", PATIENCE.as_secs())]
-    Late,
-    /// The message under way could not be read back.
-    #[error("spool: {0}")]
-    Spool(Box<str>),
-    #[error("there is no entry {0}")]
-    NoEntry(Box<str>),
-    /// Somebody else was there first, or it is not in a state in which this can be done.
-    #[error("{0}")]
-    Conflict(Box<str>),
-    /// Another person has to want it, too.
-    #[error("its class ({0}) is released by two people only: one asks, another approves")]
-    NeedsSecond(Box<str>),
-    /// What is asked for cannot be.
-    #[error("{0}")]
-    Wrong(Box<str>),
-    /// What is read is not what was stored.
-    #[error("the content of {0} is not what was stored: its SHA-256 differs")]
-    Altered(Box<str>),
-    #[error("quarantine: {0}")]
-    Storage(#[from] StorageError),
-}
-
-impl QuarantineError {
-    /// What the client is told: nothing about what is full, or broken, here.
-    #[must_use]
-    pub fn refusal(&self) -> Refusal {
-        match self {
-            Self::NoRoom(_) | Self::Storage(StorageError::Full(_)) => {
-                Refusal::temporary(52, "3.1", "insufficient system storage, try again later")
-            }
-            _ => Refusal::temporary(51, "3.0", "cannot be kept here, try again later"),
-        }
-    }
-
-    fn failure(&self) -> QuarantineFailure {
-        match self {
-            Self::NoRoom(_) => QuarantineFailure::NoRoom,
-            Self::Storage(StorageError::Full(_)) => QuarantineFailure::DiskFull,
-            Self::Storage(StorageError::Busy) | Self::Late => QuarantineFailure::Late,
-            _ => QuarantineFailure::Broken,
-        }
-    }
-}
 
 /// How long a client waits at most for its message to be stored.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
 //! What reviewers write down about an entry: words are added, never taken back.
-use super::{By, Quarantine, QuarantineError, millis, time, written};
+use super::{By, Conflict, Quarantine, QuarantineError, Wrong, millis, time, written};
 use crate::storage::{Statement, StorageError};
 use std::time::SystemTime;
 
@@ -24,7 +24,7 @@ impl Quarantine {
     pub async fn note<'a>(&self, id: &str, by: impl Into<By<'a>>, text: &str) -> Result<(), QuarantineError> {
         let text = written(text, LENGTH);
         if text.is_empty() {
-            return Err(QuarantineError::Wrong("the note says nothing".into()));
+            return Err(Wrong::EmptyNote.into());
         }
         let by = by.into();
         let statement = Statement::new(
@@ -37,7 +37,7 @@ impl Quarantine {
             Ok(_) => Ok(()),
             Err(StorageError::Unchanged) => Err(match self.entry(id).await {
                 Err(error) => error,
-                Ok(_) => QuarantineError::Conflict(format!("it has {NOTES} notes already").into()),
+                Ok(_) => Conflict::NotesFull { most: NOTES.to_string().into() }.into(),
             }),
             Err(error) => Err(error.into()),
         }

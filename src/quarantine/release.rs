@@ -1,5 +1,5 @@
 //! The book of releases: who gets what, once each. What is sent, and how, is the gate's.
-use super::{By, Entry, Quarantine, QuarantineError, RecipientState, Request, State, millis};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, Request, millis};
 use crate::smtp::{Mail, Recipient};
 use crate::storage::{Statement, StorageError};
 use std::time::SystemTime;
@@ -54,30 +54,29 @@ impl Quarantine {
     /// # Errors
     /// Somebody else has them, one is no recipient of it, or there is nothing to release.
     pub async fn claim(&self, entry: Entry, claim: Claim<'_>) -> Result<Claimed, QuarantineError> {
-        let conflict = |text: String| Err(QuarantineError::Conflict(text.into()));
-        if let State::Lost | State::Deleted = entry.state {
-            return conflict(format!("it is {}", entry.state.as_str()));
+        let conflict = |why: Conflict| Err(why.into());
+        if let Some(why) = entry.gone() {
+            return conflict(why);
         }
         let recipients = match claim.request {
-            Some(request) if request.entry != entry.id => return conflict("it was another whose release was asked for".into()),
-            Some(request) if request.asked_by == claim.by.name => return conflict("who has asked does not approve: another has to".into()),
+            Some(request) if request.entry != entry.id => return conflict(Conflict::OfAnother),
+            Some(request) if request.asked_by == claim.by.name => return conflict(Conflict::OwnRequest),
             Some(request) => &request.recipients,
             None if self.takes_two(&entry.class) => return Err(QuarantineError::NeedsSecond(entry.class.into())),
             None => claim.recipients,
         };
         let wanted: Vec<_> = recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
         if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
-            return conflict(format!("it is not held for {stranger}"));
+            return conflict(Conflict::NotFor { address: stranger.as_str().into() });
         }
         let named = |address: &String| wanted.is_empty() || wanted.contains(address);
         let chosen: Vec<_> = entry.recipients.iter().filter(|recipient| named(&recipient.address)).collect();
         let had = |recipient: &&&super::Recipient| recipient.state != RecipientState::Held;
         if let Some(recipient) = chosen.iter().find(had).filter(|_| !claim.again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r))))
         {
-            let by = recipient.changed_by.as_deref().unwrap_or("somebody");
-            let what =
-                if recipient.state == RecipientState::Released { "has been released" } else { "is being released, or nobody knows," };
-            return conflict(format!("it {what} to {} by {by}; `--again` repeats it", recipient.address));
+            let (address, by) = (recipient.address.as_str().into(), recipient.changed_by.as_deref().unwrap_or("–").into());
+            let has_it = recipient.state == RecipientState::Released;
+            return conflict(if has_it { Conflict::HasIt { address, by } } else { Conflict::MayHaveIt { address, by } });
         }
         let chosen: Vec<_> = chosen.into_iter().filter(|recipient| claim.again || recipient.state == RecipientState::Held).collect();
         let unreadable = || StorageError::Failed(format!("the envelope of {} cannot be read", entry.id).into());
@@ -102,7 +101,7 @@ impl Quarantine {
         let approval = claim.request.map(|request| Self::approval(request, claim.by.name));
         match self.0.database.write(approval.into_iter().chain(claims).chain(claim.by.record).collect()).await {
             Ok(_) => {}
-            Err(StorageError::Unchanged) => return conflict("somebody else was there first".into()),
+            Err(StorageError::Unchanged) => return conflict(Conflict::First),
             Err(error) => return Err(error.into()),
         }
         let positions = chosen.iter().map(|recipient| (recipient.position, recipient.attempts + 1)).collect();

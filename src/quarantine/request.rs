@@ -1,5 +1,5 @@
 //! Four eyes: a release that one asks for and another approves.
-use super::{By, Entry, Quarantine, QuarantineError, RecipientState, State, millis, time, written};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, State, millis, time, written};
 use crate::storage::{Row, Statement, StorageError};
 use std::time::SystemTime;
 
@@ -89,17 +89,17 @@ impl Quarantine {
     /// # Errors
     /// Somebody has asked already, one person is enough, or there is nothing to release.
     pub async fn ask(&self, entry: &Entry, ask: Ask<'_>) -> Result<(), QuarantineError> {
-        let conflict = |text: &str| Err(QuarantineError::Conflict(text.into()));
+        let conflict = |why: Conflict| Err(why.into());
         if !self.takes_two(&entry.class) {
-            return conflict("it takes one person to release it: there is nothing to ask");
+            return conflict(Conflict::OneIsEnough);
         }
         let wanted: Vec<_> = ask.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
         if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
-            return conflict(&format!("it is not held for {stranger}"));
+            return conflict(Conflict::NotFor { address: stranger.as_str().into() });
         }
         let waits = entry.recipients.iter().any(|recipient| recipient.state != RecipientState::Released);
         if entry.state != State::Held || !waits {
-            return conflict(&format!("it is {}", entry.state.as_str()));
+            return conflict(entry.gone().unwrap_or(Conflict::Released));
         }
         // Two who ask at the same moment would break the index, and with it what shares the commit.
         let statement = Statement::new(
@@ -116,7 +116,7 @@ impl Quarantine {
             .must_change();
         match self.0.database.write([statement].into_iter().chain(ask.by.record).collect()).await {
             Ok(_) => Ok(()),
-            Err(StorageError::Unchanged) => conflict("somebody has asked for its release already"),
+            Err(StorageError::Unchanged) => conflict(Conflict::AskedAlready),
             Err(error) => Err(error.into()),
         }
     }
@@ -164,7 +164,7 @@ impl Quarantine {
         let statement = statement.with(request.number).with(millis(SystemTime::now())).with(by.name).must_change();
         match self.0.database.write([statement].into_iter().chain(by.record).collect()).await {
             Ok(_) => Ok(()),
-            Err(StorageError::Unchanged) => Err(QuarantineError::Conflict("somebody else has decided already".into())),
+            Err(StorageError::Unchanged) => Err(Conflict::Decided.into()),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! Looking at what is held, and deciding about it.
 use super::{
-    By, Entry, Quarantine, QuarantineError, Recipient, State, Visible,
+    By, Conflict, Entry, Quarantine, QuarantineError, Recipient, State, Visible,
     entry::{COLUMNS, RECIPIENT_COLUMNS},
     millis,
 };
@@ -120,9 +120,9 @@ impl Quarantine {
     async fn why_not_deleted(&self, id: &str) -> QuarantineError {
         match self.entry(id).await {
             Err(error) => error,
-            Ok(entry) if entry.legal_hold => QuarantineError::Conflict("it is under legal hold".into()),
-            Ok(entry) if entry.state == State::Deleted => QuarantineError::Conflict("it is deleted already".into()),
-            Ok(_) => QuarantineError::Conflict("it is being released".into()),
+            Ok(entry) if entry.legal_hold => Conflict::LegalHold.into(),
+            Ok(entry) if entry.state == State::Deleted => Conflict::Deleted.into(),
+            Ok(_) => Conflict::Releasing.into(),
         }
     }
 
@@ -144,7 +144,7 @@ impl Quarantine {
     pub(super) async fn why_not_changed(&self, id: &str) -> QuarantineError {
         match self.entry(id).await {
             Err(error) => error,
-            Ok(_) => QuarantineError::Conflict("it is deleted".into()),
+            Ok(_) => Conflict::Deleted.into(),
         }
     }
 

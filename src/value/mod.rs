@@ -5,6 +5,7 @@
 mod duration;
 mod hex;
 mod id;
+mod reasons;
 mod secret;
 pub mod settings;
 mod size;
@@ -14,6 +15,7 @@ mod words;
 pub use duration::parse_duration;
 pub use hex::hex;
 pub use id::Id;
+pub(crate) use reasons::reasons;
 pub use secret::Secret;
 pub use size::ByteSize;
 pub use time::{millis, rfc3339, rfc5322, time};

@@ -5,6 +5,30 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+impl ByteSize {
+    /// For people: how many of the largest unit that it fills, and which: 0 octets, 1 KiB, 2 MiB, 3
+    /// GiB, 4 TiB.
+    #[must_use]
+    pub fn scaled(self) -> (f64, usize) {
+        #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+        let (mut number, mut unit) = (self.0 as f64, 0);
+        // 1023.95 would be shown as 1024.0.
+        while unit < 4 && number >= if unit == 0 { 1024.0 } else { 1023.95 } {
+            (number, unit) = (number / 1024.0, unit + 1);
+        }
+        (number, unit)
+    }
+
+    /// In English: `312 B`, `4.1 KiB`, `12.0 MiB`. The units are those of the configuration.
+    #[must_use]
+    pub fn readable(self) -> String {
+        match self.scaled() {
+            (number, 0) => format!("{number} B"),
+            (number, unit) => format!("{number:.1} {}", ["B", "KiB", "MiB", "GiB", "TiB"].get(unit).unwrap_or(&"B")),
+        }
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = String;
 
@@ -42,6 +66,12 @@ impl fmt::Display for ByteSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_read_sizes_in_the_units_of_the_configuration() {
+        let read: Vec<_> = [0, 1023, 1024, 4200, 1_048_575, 1 << 20, 5 << 40, u64::MAX].map(|octets| ByteSize(octets).readable()).into();
+        assert_eq!(read, ["0 B", "1023 B", "1.0 KiB", "4.1 KiB", "1.0 MiB", "1.0 MiB", "5.0 TiB", "16777216.0 TiB"]);
+    }
 
     #[test]
     fn sizes_have_units_and_print_as_written() {

@@ -1,14 +1,19 @@
 //! Entries, as people and as programs read them.
 use crate::cli::style::Out;
-use crate::quarantine::{Entry, Recipient};
-use crate::value::rfc3339;
+use crate::quarantine::{Entry, Note, Recipient};
+use crate::value::{ByteSize, rfc3339};
 use serde_json::Value;
 use std::time::SystemTime;
 
 /// To the second: `2026-11-25T02:22:22Z`.
-fn moment(at: SystemTime) -> String {
+pub(super) fn moment(at: SystemTime) -> String {
     let text = rfc3339(at);
     text.get(..19).map_or_else(|| text.clone(), |seconds| format!("{seconds}Z"))
+}
+
+/// For people.
+fn size(octets: i64) -> String {
+    ByteSize(u64::try_from(octets).unwrap_or(0)).readable()
 }
 
 /// A line for each.
@@ -34,15 +39,16 @@ pub(super) fn table(entries: &[Entry], out: &Out) {
 
 /// All that is known of one.
 pub(super) fn entry(entry: &Entry, out: &Out) {
-    let row = |name: &str, value: &str| out.line(format_args!("  {name:<14}{value}"));
+    let row = |name: &str, value: &str| row(out, name, value);
     out.heading(&entry.id);
     let hold = if entry.legal_hold { ", under legal hold" } else { "" };
     let by = entry.changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
     row("state", &format!("{} since {}{by}{hold}", entry.state.as_str(), moment(entry.changed_at)));
     row("held as", &format!("{}: {}", entry.class, entry.reason));
+    row("assigned to", entry.assigned.as_deref().unwrap_or("-"));
     row("decided by", entry.decided_by.as_deref().unwrap_or("-"));
     row("received", &moment(entry.received_at));
-    row("stored", &format!("{}, {} octets, {} on disk", moment(entry.stored_at), entry.size, entry.stored));
+    row("stored", &format!("{}, {} ({} octets), {} on disk", moment(entry.stored_at), size(entry.size), entry.size, size(entry.stored)));
     row("sha256", &entry.sha256);
     row("listener", &entry.listener);
     row("client", &client(&entry.client));
@@ -70,6 +76,20 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
     for line in entry.dialogue.iter().flat_map(|dialogue| dialogue.lines()) {
         row("session", line);
     }
+}
+
+/// What reviewers have written down about it.
+pub(super) fn notes(notes: &[Note], out: &Out) {
+    for note in notes {
+        for (n, line) in note.text.lines().enumerate() {
+            let from = if n == 0 { format!("{} {}: ", moment(note.at), note.by) } else { "  ".to_owned() };
+            row(out, if n == 0 { "note" } else { "" }, &format!("{from}{line}"));
+        }
+    }
+}
+
+fn row(out: &Out, name: &str, value: &str) {
+    out.line(format_args!("  {name:<14}{value}"));
 }
 
 /// Address, name in HELO, protocol, TLS and account, as far as there are any.

@@ -67,7 +67,7 @@ async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Aske
     viewer.need(Permission::AuditRead)?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
-        return Err(Error::Bad("limit: 1 to 1000".into()));
+        return Err(Error::Unreadable("limit: 1 to 1000".into()));
     }
     let Filters { actor, action, object, below, .. } = query;
     let rows = console.audit().list(&Filter { actor, action, object, below, limit, ..Filter::default() }).await?;

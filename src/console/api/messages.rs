@@ -112,14 +112,14 @@ async fn list(State(console): State<Console>, viewer: Viewer, Asked(asked): Aske
     let scope = viewer.need(Permission::MessagesRead)?;
     let limit = asked.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
-        return Err(Error::Bad("limit: 1 to 1000".into()));
+        return Err(Error::Unreadable("limit: 1 to 1000".into()));
     }
     let Filters { q, sender, recipient, client, verdict, kind, by, finding, violation, attachment, host, id, since, below, limit: _ } =
         asked;
     let below = below.map(|key| key.to_string()).unwrap_or_default();
     let filter = Filter { q, sender, recipient, client, verdict, kind, by, finding, violation, attachment, host, id, since, below };
     let found = search(&console, &filter, &scope, limit).await?;
-    let found = found.map_err(|field| Error::Bad(format!("{}: not one of those that there are", field.0)))?;
+    let found = found.map_err(|field| Error::Unreadable(format!("{}: not one of those that there are", field.0)))?;
     Ok(Json(found.into_iter().map(|seen| render::json(&seen.into_row())).collect()))
 }
 

@@ -8,6 +8,7 @@
 #![allow(unused_qualifications, reason = "utoipa's macro writes them")]
 
 mod accounts;
+mod allowances;
 mod audit;
 mod extract;
 mod messages;
@@ -16,6 +17,7 @@ mod whoami;
 mod words;
 
 pub(in crate::console) use extract::Asked;
+use extract::Body;
 
 use super::{Console, Error};
 use axum::{Json, Router, routing::get};
@@ -31,6 +33,7 @@ use utoipa::{
 pub(super) fn routes() -> Router<Console> {
     Router::new()
         .merge(accounts::routes())
+        .merge(allowances::routes())
         .merge(audit::routes())
         .merge(messages::routes())
         .merge(quarantine::routes())
@@ -60,6 +63,16 @@ pub(in crate::console) struct Problem {
     detail: String,
 }
 
+/// That something was done.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct Done {
+    done: bool,
+}
+
+impl Done {
+    const DONE: Self = Self { done: true };
+}
+
 struct Tokens;
 
 impl Modify for Tokens {
@@ -73,8 +86,9 @@ async fn document() -> Json<&'static Document> {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
     Json(DOCUMENT.get_or_init(|| {
         let mut whole = Frame::openapi();
-        for part in [accounts::document(), audit::document(), messages::document(), quarantine::document(), whoami::document()] {
-            whole.merge(part);
+        for part in [accounts::document, allowances::document, audit::document, messages::document, quarantine::document, whoami::document]
+        {
+            whole.merge(part());
         }
         whole
     }))

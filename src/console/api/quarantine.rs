@@ -1,19 +1,18 @@
 //! The quarantine for programs: the same decisions, by the same code.
-use super::{Asked, Problem, words};
+use super::{Asked, Body, Done, Problem, words};
 use crate::accounts::Permission;
 use crate::audit::Action;
-use crate::console::pages::quarantine::{Wanted, entry_for, free, is_there, released, visible};
+use crate::console::pages::quarantine::{Wanted, entry_for, free, released, visible};
 use crate::console::{Console, Error, Viewer};
 use crate::quarantine::{Cursor, Entry};
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{FromRequest, Path, Request, State},
+    extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, OpenApi, ToSchema, openapi::schema::Object};
 
@@ -108,22 +107,6 @@ struct Found {
     unfinished: bool,
 }
 
-/// A body of JSON; what is wrong with it is answered as a problem document.
-struct Body<T>(T);
-
-impl<T: DeserializeOwned> FromRequest<Console> for Body<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, console: &Console) -> Result<Self, Error> {
-        let octets = Bytes::from_request(request, console).await.map_err(|error| Error::Bad(error.to_string()))?;
-        let octets = if octets.is_empty() { Bytes::from_static(b"{}") } else { octets };
-        let bad = |error: serde_json::Error| Error::Bad(format!("the body: {error}"));
-        // Lists would do for objects otherwise.
-        let object: serde_json::Map<String, Value> = serde_json::from_slice(&octets).map_err(bad)?;
-        serde_json::from_value(object.into()).map(Self).map_err(bad)
-    }
-}
-
 /// What is held
 ///
 /// Needs `quarantine.read`; of each entry those recipients are shown that the token may see.
@@ -137,14 +120,14 @@ async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Aske
     let seen = visible(viewer.need(Permission::QuarantineRead)?);
     let limit = query.limit.unwrap_or(50);
     if !(1..=1000).contains(&limit) {
-        return Err(Error::Bad("limit: 1 to 1000".into()));
+        return Err(Error::Unreadable("limit: 1 to 1000".into()));
     }
     let cursor = match query.at.as_deref() {
         None | Some("") => None,
-        Some(text) => Some(Cursor::parse(text).ok_or_else(|| Error::Bad("at: that is no place in a list".into()))?),
+        Some(text) => Some(Cursor::parse(text).ok_or_else(|| Error::Unreadable("at: that is no place in a list".into()))?),
     };
     if !matches!(query.dir.as_deref(), None | Some("" | "asc" | "desc")) {
-        return Err(Error::Bad("dir: `asc` or `desc`".into()));
+        return Err(Error::Unreadable("dir: `asc` or `desc`".into()));
     }
     let (filter, order) = query.wanted().filter(seen, viewer.name())?;
     let page = console.quarantine().page(&filter, order, cursor.as_ref(), limit).await?;
@@ -188,14 +171,9 @@ impl Filters {
 ))]
 async fn entry(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Value>, Error> {
     let entry = entry_for(&console, &viewer, Permission::QuarantineRead, &id).await?;
-    let mut json = entry.json();
-    let notes: Vec<_> = console.quarantine().notes(&entry.id).await?.iter().map(crate::quarantine::Note::json).collect();
-    let requests: Vec<_> = console.quarantine().requests(&entry.id).await?.iter().map(crate::quarantine::Request::json).collect();
-    if let Some(json) = json.as_object_mut() {
-        json.insert("notes".to_owned(), notes.into());
-        json.insert("requests".to_owned(), requests.into());
-    }
-    Ok(Json(json))
+    let notes = console.quarantine().notes(&entry.id).await?;
+    let requests = console.quarantine().requests(&entry.id).await?;
+    Ok(Json(entry.json_with(&notes, &requests)))
 }
 
 /// The message, octet for octet as the client sent it
@@ -210,8 +188,8 @@ async fn entry(State(console): State<Console>, viewer: Viewer, Path(id): Path<St
 ))]
 async fn raw(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Response, Error> {
     let entry = entry_for(&console, &viewer, Permission::QuarantineContent, &id).await?;
-    if !is_there(&entry) {
-        return Err(Error::Conflict(format!("it is {}", entry.state.as_str())));
+    if let Some(why) = entry.gone() {
+        return Err(Error::Conflict((&why).into()));
     }
     console.audit().record(viewer.did(Action::Download).on(&entry.id).with("what", "source")).await?;
     let content = console.releaser().content(console.quarantine(), &entry).await?;
@@ -274,12 +252,6 @@ async fn release(
     Ok(Json(parts.into_iter().map(part).collect()))
 }
 
-/// That something was done.
-#[derive(Debug, Serialize, ToSchema)]
-struct Done {
-    done: bool,
-}
-
 /// Deletes it: the content is gone at once
 ///
 /// Needs `quarantine.delete` for all of its recipients.
@@ -292,7 +264,7 @@ struct Done {
 ))]
 async fn delete(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "delete", &id, "").await?;
-    Ok(Json(Done { done: true }))
+    Ok(Json(Done::DONE))
 }
 
 /// Puts it under legal hold
@@ -307,7 +279,7 @@ async fn delete(State(console): State<Console>, viewer: Viewer, Path(id): Path<S
 ))]
 async fn hold(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "hold", &id, "").await?;
-    Ok(Json(Done { done: true }))
+    Ok(Json(Done::DONE))
 }
 
 /// Lifts the legal hold
@@ -322,7 +294,7 @@ async fn hold(State(console): State<Console>, viewer: Viewer, Path(id): Path<Str
 ))]
 async fn lift(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "lift", &id, "").await?;
-    Ok(Json(Done { done: true }))
+    Ok(Json(Done::DONE))
 }
 
 /// A note.
@@ -351,7 +323,7 @@ async fn note(
     Body(note): Body<NewNote>,
 ) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "note", &id, &note.text).await?;
-    Ok(Json(Done { done: true }))
+    Ok(Json(Done::DONE))
 }
 
 /// An assignment.
@@ -380,5 +352,5 @@ async fn assign(
     Body(to): Body<Assignment>,
 ) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "assign", &id, &to.to).await?;
-    Ok(Json(Done { done: true }))
+    Ok(Json(Done::DONE))
 }

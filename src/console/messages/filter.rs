@@ -1,4 +1,5 @@
 //! What is asked of the journal, as it stands in the address of the page.
+use crate::console::Said;
 use crate::journal::{Kind, Query};
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
@@ -39,6 +40,10 @@ pub(in crate::console) struct Unreadable(pub &'static str);
 impl Unreadable {
     pub(in crate::console) fn is_client(self) -> bool {
         self.0 == "client"
+    }
+
+    pub(in crate::console) fn said(self) -> Said {
+        Said::of(if self.is_client() { "messages.wrong.client" } else { "messages.wrong.other" })
     }
 }
 

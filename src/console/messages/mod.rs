@@ -5,8 +5,8 @@ mod seen;
 pub(super) use filter::{Filter, SINCE, Unreadable, VERDICTS};
 pub(super) use seen::Seen;
 
-use super::{Console, Error};
-use crate::accounts::Scope;
+use super::{Console, Error, Viewer};
+use crate::accounts::{Permission, Scope};
 use crate::journal::{Query, Row};
 use std::time::SystemTime;
 
@@ -29,6 +29,18 @@ pub(super) async fn visible(console: &Console, key: i64, scope: &Scope) -> Resul
     }
     let query = Query { recipient_domains: domains(scope), below: key.checked_add(1), ..Query::new(1) };
     Ok(console.journal().search(&query).await?.into_iter().find(|row| row.key == key))
+}
+
+/// The key of the row of the message that has our id `id`, where the viewer may see it.
+pub(super) async fn key_of(console: &Console, viewer: &Viewer, id: &str) -> Result<Option<i64>, Error> {
+    let scope = viewer.scope(Permission::MessagesRead);
+    if scope == Scope::Nobody {
+        return Ok(None);
+    }
+    match console.journal().message(id).await? {
+        Some(row) => Ok(visible(console, row.key, &scope).await?.map(|row| row.key)),
+        None => Ok(None),
+    }
 }
 
 fn domains(scope: &Scope) -> Vec<String> {

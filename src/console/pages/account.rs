@@ -3,9 +3,9 @@ use super::{
     enrol::RecoveryCodes,
     sign_in::{counted, refused},
 };
-use crate::accounts::{AccountError, Listed, NewToken, Passkey, Permission, Session, Token};
+use crate::accounts::{AccountError, Listed, NewToken, Passkey, Permission, Refused, Session, Token};
 use crate::console::{
-    Console, Error, Fields, Flash, Frame, Language, Posted, Viewer, Visitor, page, qr::image, set_cookie, visitor::LANGUAGE,
+    Console, Error, Fields, Flash, Frame, Language, Posted, Said, Viewer, Visitor, page, qr::image, set_cookie, visitor::LANGUAGE,
 };
 use crate::telemetry::SignInResult;
 use askama::Template;
@@ -88,7 +88,7 @@ async fn session(console: &Console, visitor: &Visitor) -> Result<Session, Error>
 }
 
 async fn language(State(console): State<Console>, viewer: Viewer, Posted(fields): Posted) -> Result<Response, Error> {
-    let language = Language::parse(fields.get("language")).ok_or_else(|| Error::Bad("no such language".into()))?;
+    let language = Language::parse(fields.get("language")).ok_or_else(|| Error::Bad(Said::of("error.language")))?;
     console.accounts().set_language(viewer.name(), language.code()).await?;
     let mut response = Flash::good(language.t("account.language_set")).at("/account");
     set_cookie(&mut response, LANGUAGE, "", Some(0));
@@ -104,7 +104,7 @@ async fn password(State(console): State<Console>, viewer: Viewer, frame: Frame, 
     }
     let spare = viewer.session.as_deref().unwrap_or_default();
     match console.accounts().change_password(viewer.name(), fields.raw("new"), spare, &viewer.actor).await {
-        Err(AccountError::Weak(weak)) => Ok(not_done(super::weak(&frame, weak))),
+        Err(AccountError::Weak(weak)) => Ok(not_done(Said::from(weak).to(frame.language))),
         other => other.map(|()| said(&frame, "account.password_changed")).map_err(Error::from),
     }
 }
@@ -155,20 +155,14 @@ async fn remove_totp(State(console): State<Console>, viewer: Viewer, frame: Fram
 /// A second factor is gone, unless it was the last.
 fn last_or(frame: &Frame, removed: Result<(), AccountError>) -> Result<Response, Error> {
     match removed {
-        Err(AccountError::Refused(_)) => Ok(not_done(frame.t("account.last_factor"))),
+        Err(AccountError::Refused(Refused::LastFactor)) => Ok(not_done(frame.t("account.last_factor"))),
         other => other.map(|()| said(frame, "account.factor_removed")).map_err(Error::from),
     }
 }
 
-async fn challenge(
-    State(console): State<Console>,
-    visitor: Visitor,
-    viewer: Viewer,
-    frame: Frame,
-    Posted(fields): Posted,
-) -> Result<Response, Error> {
+async fn challenge(State(console): State<Console>, visitor: Visitor, viewer: Viewer, Posted(fields): Posted) -> Result<Response, Error> {
     if !is_he(&console, &viewer, &fields).await? {
-        return Err(Error::Bad(frame.t("account.wrong_password").to_owned()));
+        return Err(Error::Bad(Said::of("account.wrong_password")));
     }
     let session = session(&console, &visitor).await?;
     Ok(Json(console.accounts().offer_passkey(&session).await?).into_response())

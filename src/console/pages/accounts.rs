@@ -1,6 +1,6 @@
 //! `/accounts`: for administrators.
 use crate::accounts::{Account, AccountError, Enrolment, Listed, NewAccount, Permission, Role};
-use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Viewer, escape, moment, page};
+use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Said, Viewer, escape, moment, page};
 use askama::Template;
 use axum::{
     Router,
@@ -72,8 +72,7 @@ async fn add(State(console): State<Console>, viewer: Viewer, frame: Frame, Poste
     let new = NewAccount { name: fields.get("name").to_owned(), roles, domains };
     match console.accounts().add(&new, &viewer.actor).await {
         Ok(enrolment) => hand_over(&console, frame, new.name.to_ascii_lowercase(), &enrolment),
-        Err(error @ (AccountError::Exists(_) | AccountError::Refused(_))) => Ok(Flash::bad(error.to_string()).at("/accounts")),
-        Err(error) => Err(error.into()),
+        Err(error) => not_done(&frame, error, "/accounts"),
     }
 }
 
@@ -84,14 +83,22 @@ fn hand_over(console: &Console, frame: Frame, name: String, enrolment: &Enrolmen
     page(HandOver { frame: frame.at("accounts"), name, text, link, until })
 }
 
+/// What was asked for cannot be: said on the page where it was asked, where there is one.
+fn not_done(frame: &Frame, error: AccountError, back: &str) -> Result<Response, Error> {
+    match error.into() {
+        Error::Conflict(why) => Ok(Flash::bad(why.to(frame.language)).at(back)),
+        error => Err(error),
+    }
+}
+
 /// Back to the account.
 fn said(name: &str, flash: Flash) -> Response {
     flash.at(&format!("/accounts/{}", escape(name)))
 }
 
 /// Nobody takes away what he stands on.
-fn not_own(viewer: &Viewer, frame: &Frame, name: &str) -> Result<(), Error> {
-    if viewer.name() == name { Err(Error::Conflict(frame.t("accounts.own").to_owned())) } else { Ok(()) }
+fn not_own(viewer: &Viewer, name: &str) -> Result<(), Error> {
+    if viewer.name() == name { Err(Error::Conflict(Said::of("accounts.own"))) } else { Ok(()) }
 }
 
 async fn roles(
@@ -102,12 +109,11 @@ async fn roles(
     Posted(fields): Posted,
 ) -> Result<Response, Error> {
     viewer.need(Permission::AccountsManage)?;
-    not_own(&viewer, &frame, &name)?;
+    not_own(&viewer, &name)?;
     let (roles, domains) = rights(&fields);
     match console.accounts().set_rights(&name, &roles, &domains, &viewer.actor).await {
         Ok(()) => Ok(said(&name, Flash::good(frame.t("accounts.roles_changed")))),
-        Err(error @ AccountError::Refused(_)) => Ok(said(&name, Flash::bad(error.to_string()))),
-        Err(error) => Err(error.into()),
+        Err(error) => not_done(&frame, error, &format!("/accounts/{}", escape(&name))),
     }
 }
 
@@ -119,7 +125,7 @@ async fn disable(
     _: Posted,
 ) -> Result<Response, Error> {
     viewer.need(Permission::AccountsManage)?;
-    not_own(&viewer, &frame, &name)?;
+    not_own(&viewer, &name)?;
     console.accounts().disable(&name, true, &viewer.actor).await?;
     Ok(said(&name, Flash::good(frame.t("accounts.was_disabled"))))
 }
@@ -144,7 +150,7 @@ async fn reset(
     _: Posted,
 ) -> Result<Response, Error> {
     viewer.need(Permission::AccountsManage)?;
-    not_own(&viewer, &frame, &name)?;
+    not_own(&viewer, &name)?;
     let enrolment = console.accounts().reset(&name, &viewer.actor).await?;
     hand_over(&console, frame, name, &enrolment)
 }

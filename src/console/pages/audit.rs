@@ -1,7 +1,7 @@
 //! `/audit`: who did what.
 use crate::accounts::Permission;
 use crate::audit::{Action, Filter, Record};
-use crate::console::{Console, Error, Flash, Frame, Posted, Viewer, browser, day, escape, page};
+use crate::console::{Console, Error, Flash, Frame, Posted, Viewer, day, escape, facts::facts, page};
 use askama::Template;
 use axum::{
     Router,
@@ -71,14 +71,7 @@ struct Page {
 impl Page {
     /// The detail of a row, as names and values.
     fn pairs(&self, detail: &str) -> Vec<(String, String)> {
-        let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
-        let text = |name: &str, value: &serde_json::Value| match value.as_str() {
-            Some(agent) if name == "agent" => browser(agent),
-            Some(text) => text.to_owned(),
-            None => value.to_string(),
-        };
-        let pairs = detail.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(name, value)));
-        pairs.filter(|(_, value)| !value.is_empty()).collect()
+        facts(detail, self.frame.language)
     }
 
     /// What an action is called; one of a later version by its word.
@@ -100,12 +93,13 @@ async fn verify(State(console): State<Console>, viewer: Viewer, frame: Frame, _:
     viewer.need(Permission::AuditRead)?;
     // A walk reads all of it: one at a time is enough.
     let _one = console.one_walk().await;
-    Ok(match console.audit().verify(None).await {
+    let flash = match console.audit().verify(None).await.map_err(Error::from) {
         Ok(whole) => {
             let short = whole.head.get(..16).unwrap_or_default();
             Flash::good(frame.language.with("audit.whole", &[("n", &whole.rows), ("head", &short)]))
         }
-        Err(broken) => Flash::bad(frame.language.with("audit.broken", &[("why", &broken)])),
-    }
-    .at("/audit"))
+        Err(Error::Conflict(why)) => Flash::bad(frame.language.with("audit.broken", &[("why", &why.to(frame.language))])),
+        Err(error) => return Err(error),
+    };
+    Ok(flash.at("/audit"))
 }

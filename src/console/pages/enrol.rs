@@ -1,7 +1,7 @@
 //! `/enrol`: the first password and the first second factor, with a code from an administrator.
 use super::sign_in::{counted, refused, visit};
 use crate::accounts::{AccountError, Accounts, Attempt, Enrolled, Session, Stage};
-use crate::console::{Console, Error, Fields, Frame, HalfWay, Posted, Visitor, page, qr::image, see, set_cookie, visitor::SESSION};
+use crate::console::{Console, Error, Fields, Frame, HalfWay, Posted, Said, Visitor, page, qr::image, see, set_cookie, visitor::SESSION};
 use crate::telemetry::SignInResult;
 use askama::Template;
 use axum::{
@@ -71,7 +71,7 @@ async fn password(State(console): State<Console>, visitor: Visitor, frame: Frame
     }
     let attempt = match console.accounts().begin_enrolment(&code, fields.raw("password"), &visit(&visitor)).await {
         Err(AccountError::Weak(weak)) => {
-            let wrong = super::weak(&frame, weak);
+            let wrong = Said::from(weak).to(frame.language);
             return again(frame, name, wrong);
         }
         other => other?,

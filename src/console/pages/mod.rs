@@ -11,8 +11,7 @@ mod preferences;
 pub(in crate::console) mod quarantine;
 mod sign_in;
 
-use super::{Console, Frame};
-use crate::accounts::WeakPassword;
+use super::Console;
 use axum::Router;
 
 pub(super) fn routes() -> Router<Console> {
@@ -27,18 +26,6 @@ pub(super) fn routes() -> Router<Console> {
         .merge(preferences::routes())
         .merge(quarantine::routes())
         .merge(sign_in::routes())
-}
-
-/// What is wrong with a password.
-fn weak(frame: &Frame, weak: WeakPassword) -> String {
-    frame
-        .t(match weak {
-            WeakPassword::Short => "password.short",
-            WeakPassword::Long => "password.long",
-            WeakPassword::Monotonous => "password.monotonous",
-            WeakPassword::Name => "password.name",
-        })
-        .to_owned()
 }
 
 /// In fours, for whoever types it off.

@@ -142,12 +142,9 @@ impl Numbers {
         Self { chart: Chart { kinds: VERDICTS, bars }, summary, verdicts, total }
     }
 
-    /// In percent of all messages: `12.5`.
-    fn share(&self, count: impl Number) -> String {
-        let count = count.get();
-        #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-        let share = if self.total == 0 { 0.0 } else { count as f64 * 100.0 / self.total as f64 };
-        format!("{share:.1}")
+    /// In percent of all messages.
+    fn share(&self, count: impl Number, frame: &Frame) -> String {
+        frame.language.percent(count.get(), self.total)
     }
 
     fn refused_commands(&self) -> u64 {
@@ -185,7 +182,6 @@ mod tests {
             assert!(numbers.chart.bars.iter().all(|bar| bar.parts == [span.hours, 0, span.hours * 2, 0, 0, 0]), "{}", span.name);
             let last = begins + Duration::from_secs((span.bars - 1) * span.hours * HOUR);
             assert!(last <= now && now < last + Duration::from_secs(span.hours * HOUR));
-            assert_eq!(numbers.share(numbers.total), "100.0");
         }
     }
 }

@@ -102,8 +102,8 @@ async fn an_allowance_is_for_this_sender_recipient_and_cause_and_for_a_while() {
     assert_eq!(allowed(cause("other@example.net", false)).await, only_b);
     assert!(allowed(cause("other@sub.example.net", false)).await.is_empty());
     for one in quarantine.allowances(&Visible::All).await.unwrap() {
-        quarantine.revoke(one.number, &Visible::All, "bert").await.unwrap();
-        assert!(quarantine.revoke(one.number, &Visible::All, "bert").await.is_err());
+        quarantine.revoke(&one, "bert").await.unwrap();
+        assert!(quarantine.revoke(&one, "bert").await.is_err());
     }
     assert!(allowed(cause("sender@example.net", false)).await.is_empty());
     quarantine.allow(&entry, Allow { lasts: Duration::from_millis(1), ..allow.clone() }).await.unwrap();

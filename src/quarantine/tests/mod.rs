@@ -170,7 +170,7 @@ async fn two_who_saw_the_same_entry_cannot_both_release_it() {
     let first = place.quarantine.claim(seen.clone(), claim(&one, false)).await.unwrap();
     assert_eq!(first.recipients.len(), 1);
     let told = place.quarantine.claim(seen.clone(), claim(&[], false)).await.unwrap_err();
-    assert_eq!(told, QuarantineError::Conflict("somebody else was there first".into()));
+    assert_eq!(told, QuarantineError::Conflict(Conflict::First));
     assert!(place.quarantine.delete(&id, "a test").await.is_err(), "not from under somebody's hands");
     place.quarantine.released(&first, "250 ok").await.unwrap();
     assert!(place.quarantine.claim(seen, claim(&one, true)).await.is_err(), "what was seen is no longer so");

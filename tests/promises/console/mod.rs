@@ -1,7 +1,9 @@
 //! The console, in a browser and without one.
 
+mod allowances;
 mod document;
 mod headers;
+mod languages;
 mod messages;
 mod pages;
 mod people;

@@ -33,7 +33,7 @@ pub fn hold(gate: &Gate, subject: &str, to: &[&str]) -> String {
 }
 
 /// Does something with an entry as the page's form would; what the next page says of it.
-fn act(web: &mut Web, id: &str, fields: &[(&str, &str)]) -> String {
+pub fn act(web: &mut Web, id: &str, fields: &[(&str, &str)]) -> String {
     let csrf = web.get(&format!("/quarantine/{id}")).must(200).csrf();
     let fields = [&[("csrf", csrf.as_str())], fields].concat();
     let next = web.post(&format!("/quarantine/{id}"), &fields).to().to_owned();
@@ -41,14 +41,14 @@ fn act(web: &mut Web, id: &str, fields: &[(&str, &str)]) -> String {
     page.split("role=\"status\">").nth(1).unwrap_or_default().split('<').next().unwrap_or_default().to_owned()
 }
 
-fn token(gate: &Gate, account: &str, scopes: &[&str]) -> Web {
+pub fn token(gate: &Gate, account: &str, scopes: &[&str]) -> Web {
     let scopes: Vec<_> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
     let said = gate.octroi(&[&["user", "token", "add", account], &scopes[..]].concat(), "");
     assert!(said.success, "{}", said.text);
     Web::new(gate.console()).with("Authorization", &format!("Bearer {}", said.text.trim()))
 }
 
-fn post(web: &mut Web, path: &str, body: &Value) -> crate::support::web::Page {
+pub fn post(web: &mut Web, path: &str, body: &Value) -> crate::support::web::Page {
     web.send("POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())
 }
 
@@ -252,41 +252,6 @@ fn several_are_decided_at_once_and_only_after_saying_yes() {
     assert!(web.get("/quarantine?state=deleted").must(200).text().contains(&ids[2]));
     web.post("/quarantine", &[("csrf", &csrf), ("action", "nonsense"), ("id", &ids[1])]).to();
     web.post("/quarantine", &[("action", "delete"), ("id", &ids[1]), ("confirmed", "yes")]).must(403);
-}
-
-#[test]
-fn an_allowed_sender_passes_what_held_him_and_nothing_else() {
-    let mta = Mta::start();
-    let gate = gate(&mta);
-    let anna = Person::new(&gate, "anna", &["reviewer"], &["*"]);
-    let id = hold(&gate, "hold", &["b@example.org"]);
-    let mut web = anna.web(&gate);
-    let said = act(&mut web, &id, &[("action", "release"), ("allow", "address"), ("days", "3")]);
-    assert!(said.contains("And the sender is allowed."), "{said}");
-    assert!(act(&mut web, &id, &[("action", "release"), ("again", "1"), ("allow", "address"), ("days", "99")]).contains("45 days"));
-    let before = mta.kept().len();
-    Client::greeted(gate.mx()).deliver("A@example.net", &["b@example.org"], &message("hold again")).must(250);
-    let kept = wait::until("the message", || mta.kept().into_iter().nth(before));
-    assert!(
-        String::from_utf8_lossy(&kept.content).contains("X-Octroi-Allowed: rule hold\r\n"),
-        "{}",
-        String::from_utf8_lossy(&kept.content)
-    );
-    gate.log_line(&["let through: a reviewer allows it"]);
-    // Another recipient of the same message is not allowed it, another sender is not, another cause is not.
-    hold(&gate, "hold", &["c@example.org"]);
-    held(&gate, "other@example.net", &["b@example.org"], &message("hold"));
-    hold(&gate, "virus", &["b@example.org"]);
-    let count = mta.kept().len();
-    Client::greeted(gate.mx()).deliver("a@example.net", &["b@example.org", "c@example.org"], &message("hold both")).must(250);
-    let kept = wait::until("the message", || mta.kept().into_iter().nth(count));
-    assert_eq!(kept.recipients, ["RCPT TO:<b@example.org>"]);
-    let page = web.get("/quarantine/allowances").must(200).text();
-    assert!(page.contains("a@example.net") && page.contains("rule hold"), "{page}");
-    let number = page.split("name=\"number\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let csrf = web.get("/quarantine/allowances").csrf();
-    web.post("/quarantine/allowances", &[("csrf", &csrf), ("number", &number)]).to();
-    hold(&gate, "hold", &["b@example.org"]);
 }
 
 #[test]

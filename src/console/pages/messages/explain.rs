@@ -14,8 +14,8 @@ pub(super) fn explain(row: &Row, language: Language) -> Vec<String> {
     }
     let unfinished: Vec<&Stage> = row.details.stages.iter().filter(|stage| stage.incomplete.is_some()).collect();
     if !unfinished.is_empty() {
-        let names: Vec<_> =
-            unfinished.iter().map(|stage| format!("{} ({})", stage.stage, stage.incomplete.as_deref().unwrap_or_default())).collect();
+        let why = |stage: &Stage| language.t(&format!("incomplete.{}", stage.incomplete.as_deref().unwrap_or_default()));
+        let names: Vec<_> = unfinished.iter().map(|stage| format!("{} ({})", stage.stage, why(stage))).collect();
         let key = if row.details.unfinished { "why.unfinished" } else { "why.not_all_finished" };
         sentences.push(language.with(key, &[("stages", &names.join(", "))]));
     }
@@ -52,15 +52,16 @@ fn fate(row: &Row, language: Language) -> String {
 /// Where the time went, if it was noticeable.
 fn delay(row: &Row, language: Language) -> Option<String> {
     let delays = row.details.delays.filter(|delays| delays.total >= SLOW)?;
-    let total = format!("{:.1}", delays.total);
+    let seconds = |seconds: f64| language.decimal(seconds, 1);
+    let total = seconds(delays.total);
     let slowest = row.details.stages.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
     Some(match slowest {
         Some(stage) if delays.chain * 2.0 >= delays.total => {
-            language.with("why.slow_chain", &[("total", &total), ("stage", &stage.stage), ("seconds", &format!("{:.1}", stage.seconds))])
+            language.with("why.slow_chain", &[("total", &total), ("stage", &stage.stage), ("seconds", &seconds(stage.seconds))])
         }
         _ if delays.deliver * 2.0 >= delays.total => {
-            language.with("why.slow_upstream", &[("total", &total), ("seconds", &format!("{:.1}", delays.deliver))])
+            language.with("why.slow_upstream", &[("total", &total), ("seconds", &seconds(delays.deliver))])
         }
-        _ => language.with("why.slow_client", &[("total", &total), ("seconds", &format!("{:.1}", delays.receive))]),
+        _ => language.with("why.slow_client", &[("total", &total), ("seconds", &seconds(delays.receive))]),
     })
 }

@@ -34,7 +34,7 @@ async fn json(State(console): State<Console>, viewer: Viewer, Asked(filter): Ask
 
 async fn all(console: &Console, mut filter: Filter, scope: &Scope, mut text: String, line: fn(&Row) -> String) -> Result<String, Error> {
     for _ in 0..ROWS / usize::try_from(PAGE).unwrap_or(ROWS) {
-        let found = search(console, &filter, scope, PAGE).await?.map_err(|field| Error::Bad(format!("{} cannot be read", field.0)))?;
+        let found = search(console, &filter, scope, PAGE).await?.map_err(|field| Error::Bad(field.said()))?;
         let Some(last) = found.last().map(|seen| seen.row.key) else { break };
         filter.below = last.to_string();
         let count = found.len() as u64;

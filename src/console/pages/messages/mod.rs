@@ -8,6 +8,7 @@ use crate::console::{
     Console, Error, Frame, Viewer,
     messages::{Filter, SINCE, Seen, Unreadable, VERDICTS, search, visible},
     page,
+    pages::quarantine::entry_for,
 };
 use askama::Template;
 use axum::{
@@ -72,9 +73,9 @@ async fn one(State(console): State<Console>, viewer: Viewer, frame: Frame, Path(
     let key = key.parse().map_err(|_| Error::NotFound)?;
     let row = visible(&console, key, &scope).await?.ok_or(Error::NotFound)?;
     let why = explain::explain(&row, frame.language);
-    let held = match row.message.as_deref().filter(|_| row.details.held > 0 && viewer.may(Permission::QuarantineRead)) {
-        // Its entry has its id, but where it was held for several reasons.
-        Some(message) => console.quarantine().entry(message).await.is_ok(),
+    let held = match row.message.as_deref().filter(|_| row.details.held > 0) {
+        // Its entry has its id; where it was held for several reasons, the first of them.
+        Some(message) => entry_for(&console, &viewer, Permission::QuarantineRead, message).await.is_ok(),
         None => false,
     };
     page(Message { frame: frame.at("messages"), seen: Seen::new(row, &scope), why, held })

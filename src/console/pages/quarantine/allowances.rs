@@ -1,9 +1,9 @@
 //! What is let through, for how long, and an end to it.
 use super::{row::minute, visible};
 use crate::accounts::Permission;
-use crate::audit::Action;
 use crate::console::{Console, Error, Flash, Frame, Posted, Viewer, page};
-use crate::quarantine::{Allowance, By};
+use crate::gate::allow;
+use crate::quarantine::Allowance;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use std::time::SystemTime;
@@ -45,12 +45,10 @@ pub(super) async fn revoke(
     Posted(fields): Posted,
 ) -> Result<Response, Error> {
     let seen = visible(viewer.need(Permission::QuarantineRelease)?);
-    let number: i64 = fields.get("number").parse().map_err(|_| Error::Bad("that is no allowance".into()))?;
-    let event = viewer.did(Action::Allow).with("revoked", number);
-    let by = By { name: viewer.name(), record: Some(event.statement()) };
-    let flash = match console.quarantine().revoke(number, &seen, by).await.map_err(Error::from) {
+    let number: i64 = fields.get("number").parse().map_err(|_| Error::NotFound)?;
+    let flash = match allow::revoke(console.quarantine(), number, &seen, &viewer.actor).await.map_err(Error::from) {
         Ok(_) => Flash::good(frame.t("quarantine.done.revoked")),
-        Err(Error::Conflict(why)) => Flash::bad(why),
+        Err(Error::Conflict(why)) => Flash::bad(why.to(frame.language)),
         Err(error) => return Err(error),
     };
     Ok(flash.at("/quarantine/allowances"))

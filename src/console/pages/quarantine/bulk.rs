@@ -3,7 +3,7 @@
 use super::{decide::act, entry_for, query::Wanted, row::Row};
 use crate::accounts::Permission;
 use crate::audit::Action;
-use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Viewer, page};
+use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Said, Viewer, page};
 use crate::evidence::Exporter;
 use askama::Template;
 use axum::{
@@ -39,7 +39,7 @@ pub(super) async fn decide(
         return Ok(Flash::bad(frame.t("quarantine.done.none_chosen")).at(&back));
     }
     if ids.len() > MOST {
-        return Err(Error::Bad(frame.language.with("quarantine.done.too_many", &[("most", &MOST)])));
+        return Err(Error::Bad(Said::of("quarantine.done.too_many").and("most", MOST)));
     }
     let action = fields.get("action").to_owned();
     if action == "export" {
@@ -55,7 +55,7 @@ pub(super) async fn decide(
             Ok(flash) if flash.good => done += 1,
             Ok(flash) => not.push(flash.text),
             Err(error @ (Error::Forbidden | Error::Internal(_))) => return Err(error),
-            Err(error) => not.push(format!("{id}: {error}")),
+            Err(error) => not.push(error.sentence(frame.language)),
         }
     }
     let mut text = frame.language.count("quarantine.done.bulk", done);
@@ -84,7 +84,7 @@ pub(super) async fn confirm(
     let mut rows = Vec::new();
     for id in ids {
         let entry = entry_for(console, viewer, permission, id).await?;
-        rows.push(Row::of(&entry, false, console.quarantine(), format!("/quarantine/{id}{}", wanted.query())));
+        rows.push(Row::of(&entry, false, console.quarantine(), format!("/quarantine/{id}{}", wanted.query()), frame.language));
     }
     // Of one that is not his alone it is said now, not after he has said yes.
     if let ([id], "delete") = (ids, action) {
@@ -113,8 +113,7 @@ pub(super) async fn export(console: &Console, viewer: &Viewer, ids: &[String]) -
         spool: releaser.spool(),
         state_dir: releaser.state_dir(),
     };
-    let archive =
-        exporter.archive(&entries, viewer.name(), console.hostname()).await.map_err(|error| Error::Conflict(error.to_string()))?;
+    let archive = exporter.archive(&entries, viewer.name(), console.hostname()).await?;
     let name = format!("attachment; filename=\"octroi-evidence-{}.zip\"", entries.first().map_or("", |entry| &entry.id));
     Ok(([(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_DISPOSITION, name)], archive).into_response())
 }

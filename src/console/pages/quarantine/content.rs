@@ -16,7 +16,7 @@ pub(super) async fn html(State(console): State<Console>, viewer: Viewer, Path(id
     let entry = entry_for(&console, &viewer, Permission::QuarantineContent, &id).await?;
     console.audit().record(viewer.did(Action::View).on(&entry.id).with("what", "html frame")).await?;
     let opened = open(&console, &entry).await?;
-    let document = opened.html().await.map_err(|error| Error::Conflict(error.to_string()))?.ok_or(Error::NotFound)?;
+    let document = opened.html().await?.ok_or(Error::NotFound)?;
     let mut response = Html(document).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(html::POLICY));
@@ -34,7 +34,7 @@ pub(super) async fn file(
 ) -> Result<Response, Error> {
     let entry = entry_for(&console, &viewer, Permission::QuarantineContent, &id).await?;
     let opened = open(&console, &entry).await?;
-    let found = opened.file(place).await.map_err(|error| Error::Conflict(error.to_string()))?;
+    let found = opened.file(place).await?;
     let (name, octets) = found.ok_or(Error::NotFound)?;
     let event = viewer.did(Action::Download).on(&entry.id).with("what", crate::preview::visible(&name));
     console.audit().record(event).await?;

@@ -1,16 +1,15 @@
 //! What is done with one entry.
-use super::{all_are_his, entry_for, his_recipients, query::Wanted, visible};
+use super::{all_are_his, entry_for, his_recipients, not_his, query::Wanted, visible};
 use crate::accounts::Permission;
 use crate::audit::{Action, Event};
-use crate::console::{Console, Error, Fields, Flash, Frame, Language, Posted, Viewer, to_the_end};
-use crate::gate::release::Released;
+use crate::console::{Console, Error, Fields, Flash, Frame, Language, Posted, Said, Viewer, to_the_end};
+use crate::gate::{allow as gate, release::Released};
 use crate::journal::queue_id;
-use crate::quarantine::{Allow, Ask, By, Claim, Entry};
+use crate::quarantine::{Ask, By, Claim, Entry};
 use axum::{
     extract::{Path, State},
     response::Response,
 };
-use std::time::Duration;
 
 pub(super) async fn decide(
     State(console): State<Console>,
@@ -35,7 +34,7 @@ pub(super) async fn decide(
             Ok(flash.at(&to))
         }
         // What somebody else has done meanwhile is said where it can be seen.
-        Err(Error::Conflict(why) | Error::Bad(why)) => Ok(Flash::bad(why).at(&back)),
+        Err(Error::Conflict(why) | Error::Bad(why)) => Ok(Flash::bad(why.to(frame.language)).at(&back)),
         Err(error) => Err(error),
     }
 }
@@ -64,7 +63,7 @@ async fn done(console: &Console, viewer: &Viewer, language: Language, action: &s
         "hold" | "lift" => hold(console, viewer, language, id, action == "hold").await,
         "note" => note(console, viewer, language, id, fields.raw("text")).await,
         "assign" => assign(console, viewer, language, id, fields.get("to")).await,
-        _ => Err(Error::Bad(format!("`{action}` is nothing that can be done"))),
+        _ => Err(Error::Bad(Said::of("error.action").and("action", action))),
     }
 }
 
@@ -112,15 +111,15 @@ async fn release(console: &Console, viewer: &Viewer, language: Language, id: &st
     let again = fields.has("again");
     let recipients = recipients(&entry, his, chosen, again)?;
     // What is to be allowed is looked at first: that it cannot be is known before anything is sent.
-    let allow = allow_of(fields, &recipients, viewer, &entry)?;
+    let allow = allow_of(fields, &recipients)?;
     if let (Some(_), Some(why)) = (&allow, console.quarantine().why_not_allowed(&entry)) {
-        return Err(Error::Conflict(why.to_owned()));
+        return Err(Error::Conflict((&why).into()));
     }
     let claim = Claim { recipients: &recipients, again, by: viewer.name().into(), request: None };
     let released = console.releaser().release(console.quarantine(), entry.clone(), claim, &viewer.actor).await?;
     let mut flash = said(&released, language);
     if let Some(allow) = allow.filter(|_| flash.good) {
-        console.quarantine().allow(&entry, allow).await?;
+        gate::allow(console.quarantine(), &entry, &allow, &viewer.actor).await?;
         flash.text.push(' ');
         flash.text.push_str(language.t("quarantine.done.allow"));
     }
@@ -129,8 +128,8 @@ async fn release(console: &Console, viewer: &Viewer, language: Language, id: &st
 
 /// Whom it goes to: those chosen, or all who do not have it.
 fn recipients(entry: &Entry, his: Vec<String>, chosen: Vec<String>, again: bool) -> Result<Vec<String>, Error> {
-    if let Some(stranger) = chosen.iter().find(|address| !his.contains(&address.to_ascii_lowercase())) {
-        return Err(Error::Conflict(format!("it is not held for {stranger}, or his mail is not yours to decide about")));
+    if let Some(stranger) = not_his(&his, &chosen) {
+        return Err(stranger);
     }
     if !chosen.is_empty() {
         return Ok(chosen);
@@ -143,21 +142,18 @@ fn recipients(entry: &Entry, his: Vec<String>, chosen: Vec<String>, again: bool)
     Ok(if open.is_empty() || again { open.into_iter().chain(had).collect() } else { open })
 }
 
-fn allow_of<'a>(fields: &Fields, recipients: &'a [String], viewer: &'a Viewer, entry: &Entry) -> Result<Option<Allow<'a>>, Error> {
+fn allow_of(fields: &Fields, recipients: &[String]) -> Result<Option<gate::Wanted>, Error> {
     let domain = match fields.get("allow") {
         "" => return Ok(None),
         "address" => false,
         "domain" => true,
-        other => return Err(Error::Bad(format!("`{other}` cannot be allowed"))),
+        other => return Err(Error::Bad(Said::of("error.value").and("value", other).and("name", "allow"))),
     };
-    let lasts = match fields.get("days") {
-        "" => Allow::USUAL,
-        days => Duration::from_secs(86_400 * days.parse::<u32>().map_err(|_| Error::Bad(format!("`{days}` is no number of days")))? as u64),
+    let days = match fields.get("days") {
+        "" => gate::Wanted::usual_days(),
+        days => days.parse().map_err(|_| Error::Bad(Said::of("quarantine.error.days").and("value", days)))?,
     };
-    let event = viewer.did(Action::Allow).on(&entry.id);
-    let event = event.with("sender", if domain { "domain" } else { "address" }).with("recipients", recipients.to_vec());
-    let event = event.with("days", lasts.as_secs() / 86_400);
-    Ok(Some(Allow { domain, recipients, lasts, by: by(viewer, event) }))
+    Ok(Some(gate::Wanted { domain, recipients: recipients.to_vec(), days }))
 }
 
 /// The MTA's own words, for each part.
@@ -170,7 +166,7 @@ pub(super) fn said(released: &[Released], language: Language) -> Flash {
                 Some(queue) => language.with("quarantine.done.released_as", &[("to", &to), ("reply", reply), ("queue", &queue)]),
                 None => language.with("quarantine.done.released", &[("to", &to), ("reply", reply)]),
             },
-            Err(why) => language.with("quarantine.done.not_released", &[("to", &to), ("why", why)]),
+            Err(why) => language.with("quarantine.done.not_released", &[("to", &to), ("why", &Said::from(why).to(language))]),
         }
     };
     let text = released.iter().map(one).collect::<Vec<_>>().join(" ");
@@ -189,7 +185,7 @@ async fn ask(console: &Console, viewer: &Viewer, language: Language, id: &str, f
 
 async fn approve(console: &Console, viewer: &Viewer, language: Language, id: &str) -> Result<Flash, Error> {
     let entry = entry_for(console, viewer, Permission::QuarantineApprove, id).await?;
-    let gone = || Error::Conflict(language.t("quarantine.done.nothing_asked").to_owned());
+    let gone = || Error::Conflict(Said::of("quarantine.error.nothing_asked"));
     let request = console.quarantine().pending(id).await?.ok_or_else(gone)?;
     let visible = visible(viewer.need(Permission::QuarantineApprove)?);
     if request.recipients.is_empty() || !request.recipients.iter().all(|address| visible.covers(address)) {
@@ -202,7 +198,7 @@ async fn approve(console: &Console, viewer: &Viewer, language: Language, id: &st
 
 async fn deny(console: &Console, viewer: &Viewer, language: Language, id: &str) -> Result<Flash, Error> {
     let entry = entry_for(console, viewer, Permission::QuarantineRelease, id).await?;
-    let gone = || Error::Conflict(language.t("quarantine.done.nothing_asked").to_owned());
+    let gone = || Error::Conflict(Said::of("quarantine.error.nothing_asked"));
     let request = console.quarantine().pending(&entry.id).await?.ok_or_else(gone)?;
     // One's own may be taken back by anybody.
     if request.asked_by != viewer.name() {
@@ -240,10 +236,14 @@ async fn assign(console: &Console, viewer: &Viewer, language: Language, id: &str
         "" | "me" => Some(viewer.name().to_owned()),
         "nobody" => None,
         other => {
-            let account = console.accounts().account(other).await.map_err(|_| Error::Conflict(format!("there is no account {other}")))?;
-            let sees = visible(account.rights.scope(Permission::QuarantineNote));
-            if account.disabled || !entry.recipients.iter().any(|recipient| sees.covers(&recipient.address)) {
-                return Err(Error::Conflict(format!("{other} may not look at it")));
+            let account = console
+                .accounts()
+                .account(other)
+                .await
+                .map_err(|_| Error::Conflict(Said::of("quarantine.error.no_account").and("name", other)))?;
+            let recipients = entry.recipients.iter().map(|recipient| &*recipient.address);
+            if !account.looks_after(Permission::QuarantineNote, recipients) {
+                return Err(Error::Conflict(Said::of("quarantine.error.may_not_look").and("name", other)));
             }
             Some(account.name)
         }

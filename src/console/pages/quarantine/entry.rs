@@ -3,15 +3,15 @@ use super::{
     history::{self, Event},
     open,
     query::{Extra, Wanted},
-    row::{Row, class_colour, differs, findings, size, state_colour},
+    row::{Row, class_colour, differs, findings, state_colour},
     visible,
     why::{Why, why},
 };
 use crate::accounts::Permission;
 use crate::audit::Action;
-use crate::console::{Console, Error, Frame, Frames, Viewer, moment, page};
+use crate::console::{Console, Error, Frame, Frames, Language, Said, Viewer, grouped, messages::key_of, moment, page};
 use crate::preview::{self, files::Listing};
-use crate::quarantine::{Entry, Request, RequestState};
+use crate::quarantine::{Conflict, Entry, Request, RequestState};
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -41,10 +41,12 @@ struct Page {
     list: String,
     before: Option<String>,
     after: Option<String>,
+    /// Its row in the journal, where that is for him to see.
+    journal: Option<i64>,
     /// Where its forms go.
     target: String,
     may: May,
-    why_not_allowed: Option<&'static str>,
+    why_not_allowed: Option<Conflict>,
     takes_two: bool,
 }
 
@@ -62,7 +64,7 @@ struct May {
 struct Stage {
     name: String,
     result: String,
-    milliseconds: String,
+    took: String,
     /// Of the longest, out of a hundred.
     share: u64,
     incomplete: Option<String>,
@@ -91,8 +93,11 @@ enum Content {
         next: Option<String>,
         first: bool,
     },
+    /// Deleted, or lost.
+    Gone,
+    NoHtml,
     /// Why it cannot be shown.
-    Not(String),
+    Not(Said),
 }
 
 const TABS: [&str; 6] = ["text", "html", "headers", "structure", "files", "source"];
@@ -119,10 +124,10 @@ pub(super) async fn show(
     let url = |id: &str| format!("/quarantine/{id}{}", wanted.query());
     let why = why(&entry, frame.language);
     let mut response = page(Page {
-        row: Row::of(&entry, request.is_some(), quarantine, url(&entry.id)),
+        row: Row::of(&entry, request.is_some(), quarantine, url(&entry.id), frame.language),
         facts: facts(&frame, &entry),
         why,
-        stages: stages(&entry),
+        stages: stages(&entry, frame.language),
         findings: findings(&entry).into_iter().map(|(name, value)| (name, preview::visible(&plain(&value)))).collect(),
         recipients: recipients(&viewer, &entry),
         history: history::of(&console, &frame, &entry).await?,
@@ -133,6 +138,7 @@ pub(super) async fn show(
         list: format!("/quarantine{}", wanted.query()),
         before: before.as_deref().map(url),
         after: after.as_deref().map(url),
+        journal: key_of(&console, &viewer, &entry.message).await?,
         target: url(&entry.id),
         request,
         denied,
@@ -157,9 +163,8 @@ async fn content(
     wanted: &Wanted,
     extra: &Extra,
 ) -> Result<Content, Error> {
-    use crate::quarantine::State;
-    if matches!(entry.state, State::Deleted | State::Lost) {
-        return Ok(Content::Not("gone".to_owned()));
+    if entry.gone().is_some() {
+        return Ok(Content::Gone);
     }
     // Written down before anything is read: who cannot be named sees nothing.
     console.audit().record(viewer.did(Action::View).on(&entry.id).with("what", tab)).await?;
@@ -169,7 +174,7 @@ async fn content(
         Err(error) => return Err(error),
     };
     let shown = match tab {
-        "html" => opened.shown().await.map(|shown| if shown.has_html { Content::Html } else { Content::Not("no_html".to_owned()) }),
+        "html" => opened.shown().await.map(|shown| if shown.has_html { Content::Html } else { Content::NoHtml }),
         "headers" => Ok(Content::Headers(opened.headers())),
         "structure" => opened.tree().await.map(Content::Structure),
         "files" => opened.files().await.map(Content::Files),
@@ -180,13 +185,16 @@ async fn content(
         }
         _ => opened.shown().await.map(Content::Text),
     };
-    Ok(shown.unwrap_or_else(|error| Content::Not(error.to_string())))
+    match shown.map_err(Error::from) {
+        Err(Error::Conflict(why)) => Ok(Content::Not(why)),
+        other => other,
+    }
 }
 
 fn may(viewer: &Viewer, entry: &Entry, request: Option<&Request>) -> May {
     use crate::quarantine::State;
     let his = |permission| covers(&visible(viewer.scope(permission)), entry);
-    let there = matches!(entry.state, State::Held | State::Released);
+    let there = entry.gone().is_none();
     let all = |permission| his(permission) && super::all_are_his(viewer, permission, entry).is_ok();
     May {
         release: there && his(Permission::QuarantineRelease),
@@ -203,7 +211,6 @@ fn facts(frame: &Frame, entry: &Entry) -> Vec<(&'static str, String)> {
     let client: Value = serde_json::from_str(&entry.client).unwrap_or_default();
     let at = |pointer: &str| client.pointer(pointer).and_then(Value::as_str).map(preview::visible);
     let tls = at("/tls/version").map(|version| format!("{version}, {}", at("/tls/cipher").unwrap_or_default()));
-    let octets = u64::try_from(entry.size).unwrap_or(0);
     let all = [
         ("held_at", Some(moment(&entry.stored_at))),
         ("author", entry.header_from.as_deref().map(preview::visible)),
@@ -214,14 +221,14 @@ fn facts(frame: &Frame, entry: &Entry) -> Vec<(&'static str, String)> {
         ("account", at("/account")),
         ("listener", Some(entry.listener.clone())),
         ("message_id", entry.message_id.as_deref().map(preview::visible)),
-        ("size", Some(format!("{} ({octets} B)", size(octets)))),
+        ("size", Some(format!("{} ({} {})", frame.octets(entry.size), grouped(entry.size), frame.t("quarantine.fact.octets")))),
         ("sha256", Some(entry.sha256.clone())),
         ("id", Some(entry.id.clone())),
     ];
     all.into_iter().filter_map(|(key, value)| Some((frame.t2("quarantine.fact", key), value?))).collect()
 }
 
-fn stages(entry: &Entry) -> Vec<Stage> {
+fn stages(entry: &Entry, language: Language) -> Vec<Stage> {
     let timings: Vec<Value> = serde_json::from_str(&entry.timings).unwrap_or_default();
     let seconds = |timing: &Value| timing.get("seconds").and_then(Value::as_f64).unwrap_or(0.0).max(0.0);
     let longest = timings.iter().map(seconds).fold(0.001, f64::max);
@@ -229,7 +236,7 @@ fn stages(entry: &Entry) -> Vec<Stage> {
     let stage = |timing: &Value| Stage {
         name: text(timing, "stage").unwrap_or_default(),
         result: text(timing, "result").unwrap_or_default(),
-        milliseconds: format!("{:.1} ms", seconds(timing) * 1000.0),
+        took: language.seconds(seconds(timing)),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
         share: (seconds(timing) / longest * 100.0) as u64,
         incomplete: text(timing, "incomplete"),
@@ -238,9 +245,9 @@ fn stages(entry: &Entry) -> Vec<Stage> {
 }
 
 fn recipients(viewer: &Viewer, entry: &Entry) -> Vec<To> {
-    use crate::quarantine::{RecipientState, State};
+    use crate::quarantine::RecipientState;
     let scope = visible(viewer.scope(Permission::QuarantineRelease));
-    let there = matches!(entry.state, State::Held | State::Released);
+    let there = entry.gone().is_none();
     let to = |recipient: &crate::quarantine::Recipient| To {
         address: preview::visible(&recipient.address),
         state: recipient.state.as_str(),
@@ -288,8 +295,5 @@ impl Page {
     /// Somebody has it, or perhaps has it.
     fn again(&self) -> bool {
         self.recipients.iter().any(|to| to.his && !to.open)
-    }
-    fn size_of(octets: &u64) -> String {
-        size(*octets)
     }
 }

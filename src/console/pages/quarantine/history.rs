@@ -1,6 +1,6 @@
 //! What became of an entry: who looked at it, who decided what, what was written down.
 use super::row::minute;
-use crate::console::{Console, Error, Frame};
+use crate::console::{Console, Error, Frame, Language, facts::facts};
 use crate::preview::visible;
 use crate::quarantine::Entry;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry) -> Resul
     let filter = crate::audit::Filter { object: Some(entry.id.clone()), limit: SHOWN, ..Default::default() };
     let mut events: Vec<(SystemTime, Event)> = Vec::new();
     for record in console.audit().list(&filter).await? {
-        let (key, detail) = told(&record.action, &record.detail);
+        let (key, detail) = told(&record.action, &record.detail, frame.language);
         let what = frame.language.t(&format!("quarantine.history.{key}")).to_owned();
         events.push((record.at, Event { at: minute(record.at), who: visible(&record.actor), what, detail }));
     }
@@ -56,29 +56,24 @@ pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry) -> Resul
     Ok(told)
 }
 
-/// What an action is called here, and the facts of its record.
-fn told<'a>(action: &'a str, json: &str) -> (&'a str, String) {
-    let facts: Value = serde_json::from_str(json).unwrap_or_default();
-    match (action, facts.get("what").and_then(Value::as_str), facts.get("step")) {
-        ("view", Some(what), _) => ("view", visible(what)),
-        ("release", _, Some(_)) => ("release-begun", String::new()),
-        _ => (action, detail(json)),
+/// What an action is called here, and the facts of its record on one line.
+fn told<'a>(action: &'a str, json: &str, language: Language) -> (&'a str, String) {
+    let has = |name: &str| serde_json::from_str::<Value>(json).is_ok_and(|facts| facts.get(name).is_some());
+    let facts = facts(json, language);
+    match action {
+        "view" => ("view", facts.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(", ")),
+        "release" if has("step") => ("release-begun", String::new()),
+        _ => (
+            action,
+            facts
+                .iter()
+                .map(|(name, value)| language.with("quarantine.history.fact", &[("name", &name), ("value", &value)]))
+                .collect::<Vec<_>>()
+                .join(" · "),
+        ),
     }
 }
 
 fn near(a: SystemTime, b: SystemTime) -> bool {
     a.duration_since(b).or_else(|error| Ok::<_, ()>(error.duration())).is_ok_and(|apart| apart.as_millis() < 50)
-}
-
-/// The facts of a record on one line.
-fn detail(json: &str) -> String {
-    let Ok(Value::Object(facts)) = serde_json::from_str::<Value>(json) else { return String::new() };
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(list) => {
-            list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    };
-    visible(&facts.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>().join(" · "))
 }

@@ -68,7 +68,8 @@ pub(super) async fn show(
     let ids: Vec<_> = found.entries.iter().map(|entry| entry.id.clone()).collect();
     let asked = quarantine.asked(&ids).await?;
     let url = |id: &str| format!("/quarantine/{id}{}", wanted.query());
-    let rows = found.entries.iter().map(|entry| Row::of(entry, asked.contains(&entry.id), quarantine, url(&entry.id))).collect();
+    let rows =
+        found.entries.iter().map(|entry| Row::of(entry, asked.contains(&entry.id), quarantine, url(&entry.id), frame.language)).collect();
     let counts = quarantine.counts(&seen).await?;
     let states = states(&frame, &wanted, &counts.states);
     let classes = classes(&frame, &wanted, &counts.classes);

@@ -27,7 +27,7 @@ pub(in crate::console) use decide::{free, released};
 pub(in crate::console) use query::Wanted;
 
 use crate::accounts::{Permission, Scope};
-use crate::console::{Console, Error, Viewer};
+use crate::console::{Console, Error, Said, Viewer};
 use crate::preview::Opened;
 use crate::quarantine::{Entry, Visible};
 use axum::{
@@ -59,16 +59,11 @@ pub(in crate::console) async fn entry_for(console: &Console, viewer: &Viewer, pe
     Ok(console.quarantine().visible(id, &visible(scope)).await?)
 }
 
-/// Whether its content is still there.
-pub(in crate::console) fn is_there(entry: &Entry) -> bool {
-    matches!(entry.state, crate::quarantine::State::Held | crate::quarantine::State::Released)
-}
-
 /// The content of an entry, opened.
 pub(in crate::console) async fn open(console: &Console, entry: &Entry) -> Result<Opened, Error> {
     let releaser = console.releaser();
     let content = releaser.content(console.quarantine(), entry).await?;
-    Opened::new(content, releaser.unpack_limits()).await.map_err(|error| Error::Conflict(error.to_string()))
+    Ok(Opened::new(content, releaser.unpack_limits()).await?)
 }
 
 /// Of the recipients he may see those that he may decide for; an error where there are none.
@@ -79,11 +74,17 @@ pub(in crate::console) fn his_recipients(viewer: &Viewer, permission: Permission
     if his.is_empty() { Err(Error::Forbidden) } else { Ok(his) }
 }
 
+/// An error where one of these is not among his recipients.
+pub(in crate::console) fn not_his(his: &[String], wanted: &[String]) -> Option<Error> {
+    let stranger = wanted.iter().find(|address| !his.contains(&address.to_ascii_lowercase()))?;
+    Some(Error::Conflict(Said::of("quarantine.error.not_his").and("address", stranger)))
+}
+
 /// An error where some of its recipients are not his: what is done to all of it is not his alone.
 pub(in crate::console) fn all_are_his(viewer: &Viewer, permission: Permission, entry: &Entry) -> Result<(), Error> {
     let his = his_recipients(viewer, permission, entry)?;
     if his.len() < entry.recipients.len() + entry.hidden {
-        return Err(Error::Conflict("it is held for others, too, whose mail is not yours to decide about".into()));
+        return Err(Error::Conflict(Said::of("quarantine.error.for_others")));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A list as it stands in an address: what is in it finds the same list again, from a bookmark or in
 //! somebody else's browser.
 use crate::chain::HoldClass;
-use crate::console::{Error, day, escape};
+use crate::console::{Error, Said, day, escape};
 use crate::quarantine::{Assigned, Cursor, Filter, Order, Sort, State, Visible};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use std::time::Duration;
@@ -66,7 +66,8 @@ impl Wanted {
 
     /// The filter for somebody called `name`, who may see `visible`.
     pub(in crate::console) fn filter(&self, visible: Visible, name: &str) -> Result<(Filter, Order), Error> {
-        let bad = |what: &str| Error::Bad(format!("`{}` is no {what}", self.get(what)));
+        // A form sends none of these: somebody has written the address.
+        let bad = |what: &str| Error::Bad(Said::of("error.value").and("value", self.get(what)).and("name", what));
         let text = |key: &str| Some(self.get(key)).filter(|value| !value.is_empty()).map(str::to_owned);
         let state = match self.get("state") {
             "" => Some(State::Held),
@@ -79,7 +80,7 @@ impl Wanted {
         };
         let at = |key: &'static str| match self.get(key) {
             "" => Ok(None),
-            word => day(word).map(Some).ok_or_else(|| Error::Bad(format!("`{word}` is no date, such as 2026-11-30"))),
+            word => day(word).map(Some).ok_or_else(|| Error::Bad(Said::of("error.date").and("value", word))),
         };
         let assigned = match self.get("assigned") {
             "" => None,
@@ -137,7 +138,7 @@ impl Extra {
     pub(super) fn cursor(&self) -> Result<Option<Cursor>, Error> {
         match self.get("at") {
             "" => Ok(None),
-            text => Cursor::parse(text).map(Some).ok_or_else(|| Error::Bad("that is no place in a list".into())),
+            text => Cursor::parse(text).map(Some).ok_or_else(|| Error::Bad(Said::of("error.address"))),
         }
     }
 }

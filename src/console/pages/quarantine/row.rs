@@ -1,5 +1,5 @@
 //! An entry as lists show it.
-use crate::console::{Frame, moment};
+use crate::console::{Frame, Language, moment};
 use crate::preview::visible;
 use crate::quarantine::{Entry, Quarantine};
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(entry: &Entry, asked: bool, quarantine: &Quarantine, url: String) -> Self {
+    pub(super) fn of(entry: &Entry, asked: bool, quarantine: &Quarantine, url: String, language: Language) -> Self {
         let findings = findings(entry);
         let author = entry.header_from.as_deref().map(visible);
         let expires = (!entry.legal_hold).then(|| quarantine.expires(entry)).flatten();
@@ -52,9 +52,9 @@ impl Row {
             reason: visible(&entry.reason),
             state: if asked { "requested".to_owned() } else { entry.state.as_str().to_owned() },
             legal_hold: entry.legal_hold,
-            score: score(&findings),
+            score: score(&findings).map(|score| language.decimal(score, 1)),
             attachments: findings.iter().any(|(name, value)| name == "attachments.count" && value.as_i64().is_some_and(|count| count > 0)),
-            size: size(u64::try_from(entry.size).unwrap_or(0)),
+            size: language.octets(entry.size),
             expires: expires.map(|at| moment(&at).chars().take(10).collect()),
             assigned: entry.assigned.clone(),
         }
@@ -69,10 +69,9 @@ pub(super) fn findings(entry: &Entry) -> Vec<(String, Value)> {
 }
 
 /// What a filter for spam gives it.
-fn score(findings: &[(String, Value)]) -> Option<String> {
+fn score(findings: &[(String, Value)]) -> Option<f64> {
     let of = |wanted: &str| findings.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_f64());
-    let score = of("rspamd.score").or_else(|| of("spamd.score")).or_else(|| of("exec.score"))?;
-    Some(format!("{score:.1}"))
+    of("rspamd.score").or_else(|| of("spamd.score")).or_else(|| of("exec.score"))
 }
 
 /// Whether the author that readers see is of another domain than the envelope's sender.
@@ -91,21 +90,6 @@ pub(super) fn differs(entry: &Entry) -> bool {
 /// `2026-11-26 02:22`, UTC.
 pub(super) fn minute(at: SystemTime) -> String {
     moment(&at).chars().take(16).collect()
-}
-
-/// Octets, for people: 1 kB is 1000 of them.
-pub(super) fn size(octets: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let mut value = octets as f64;
-    let mut unit = "B";
-    for larger in ["kB", "MB", "GB"] {
-        if value < 1000.0 {
-            break;
-        }
-        value /= 1000.0;
-        unit = larger;
-    }
-    if unit == "B" || value >= 100.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
 /// What stands in a badge, and its colour.
@@ -138,19 +122,5 @@ impl Row {
     /// The subject, or that there is none.
     pub(super) fn title(&self, frame: &Frame) -> String {
         self.subject.clone().unwrap_or_else(|| frame.t("quarantine.no_subject").to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_read_at_a_glance() {
-        for (octets, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123 kB"), (52_428_800, "52.4 MB"), (3_000_000_000, "3.0 GB")]
-        {
-            assert_eq!(size(octets), text);
-        }
     }
 }

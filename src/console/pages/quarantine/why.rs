@@ -100,14 +100,14 @@ fn sentence(name: &str, value: &Value, language: Language) -> Option<String> {
     if *value == Value::Bool(false) {
         return None;
     }
-    Some(language.with(&format!("quarantine.found.{key}"), &[("value", &shown(value))]))
+    Some(language.with(&format!("quarantine.found.{key}"), &[("value", &shown(value, language))]))
 }
 
-fn shown(value: &Value) -> String {
+fn shown(value: &Value, language: Language) -> String {
     let text = match value {
         Value::String(text) => visible(text),
         Value::Number(number) => {
-            number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), |real| format!("{real:.2}"))
+            number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), |real| language.decimal(real, 2))
         }
         other => other.to_string(),
     };
