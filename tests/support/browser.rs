@@ -271,8 +271,42 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
-    /// The whole page as it is, into `target/screenshots/NAME.png`; and nothing of it may stand out
-    /// beyond its width.
+    /// Whether axe-core is here to measure pages with.
+    pub fn measures() -> bool {
+        partners::unpacked("axe").is_some()
+    }
+
+    /// The language that pages are asked for in from now on.
+    #[track_caller]
+    pub fn speak(&self, language: &str) {
+        self.devtools("Network.setExtraHTTPHeaders", json!({ "headers": { "Accept-Language": language } }));
+    }
+
+    /// What axe-core finds on the page as it is looked at now, against WCAG 2.2 A and AA and beyond: a
+    /// line each. Nothing where it was not fetched, which is said. A policy keeps pages from
+    /// loading scripts; what is run here is not loaded by the page.
+    #[track_caller]
+    pub fn violations(&self) -> Vec<String> {
+        const RULES: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
+        let Some(folder) = partners::unpacked("axe") else { return Vec::new() };
+        if self.run("return typeof axe") == "undefined" {
+            let axe = fs::read_to_string(folder.join("axe_playwright_python/axe.min.js")).unwrap();
+            self.run(&format!("{axe}; window.axe = axe;"));
+        }
+        // The frame of a preview runs no script, and so cannot answer.
+        let script = format!(
+            "const done = arguments[arguments.length - 1];
+             axe.run(document, {{ runOnly: {RULES}, resultTypes: ['violations'], iframes: false, preload: false }}).then(
+               (found) => done(found.violations.flatMap((rule) => rule.nodes.map((node) =>
+                 rule.id + ' (' + rule.impact + '): ' + node.target + ': ' + node.failureSummary.replace(/\\s+/g, ' ')))),
+               (error) => done(['axe: ' + error]));"
+        );
+        let found = self.command("POST", "/execute/async", json!({ "script": script, "args": [] }));
+        found.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The whole page as it is, into `target/screenshots/NAME.png`; nothing of it may stand out beyond
+    /// its width, and everybody has to be able to use it.
     #[track_caller]
     pub fn screenshot(&self, name: &str, width: u32, theme: Theme) -> PathBuf {
         self.look(width, theme);
@@ -283,6 +317,8 @@ impl Browser {
         fs::write(&path, BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()).unwrap();
         let wide = self.run("return document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= u64::from(width), "{name} is {wide} wide at {width}");
+        let violations = self.violations();
+        assert!(violations.is_empty(), "{} is not accessible:\n{}", path.display(), violations.join("\n"));
         path
     }
 

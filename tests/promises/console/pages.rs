@@ -157,6 +157,16 @@ fn how_it_looks() {
     browser.screenshots("audit-empty");
     browser.open(&at("/nothing"));
     browser.screenshots("not-found");
+    // What measures the pages does see what is wrong with one.
+    browser.run("document.querySelector('h1').style.color = 'var(--line)'");
+    let seen = browser.violations();
+    assert!(browser.count("h1") == 1 && (seen.iter().any(|line| line.starts_with("color-contrast")) || !Browser::measures()), "{seen:?}");
+    browser.speak("fr");
+    for path in ["/overview", "/messages", "/quarantine", "/account", "/accounts", "/audit", "/nothing"] {
+        browser.open(&at(path));
+        browser.screenshots(&format!("fr-{}", path.trim_start_matches('/')));
+    }
+    browser.speak("en");
     let mut reviewer = browser.complaints();
     reviewer.retain(|complaint| !complaint.contains("404"));
     assert!(reviewer.is_empty(), "{reviewer:?}");
