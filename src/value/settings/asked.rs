@@ -2,7 +2,7 @@
 //! The schema for editors and the list of what is in effect come from it, so that there is no second
 //! list to keep.
 use super::{super::ByteSize, Setting};
-use std::{ops::Range, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, ops::Range, rc::Rc, time::Duration};
 
 /// What a value looks like in TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn key(&mut self, name: &'static str) -> &mut Key {
+    fn key(&mut self, name: &'static str) -> &mut Key {
         let at = self.keys.iter().position(|key| key.name == name).unwrap_or_else(|| {
             let (shape, expected, default, span) = (Shape::Any, "", None, None);
             self.keys.push(Key { name, shape, expected, required: false, optional: false, default, span, or_tables: false });
@@ -73,9 +73,87 @@ impl Table {
     }
 }
 
-impl Key {
-    pub(super) fn is<T: Setting>(&mut self) {
-        (self.shape, self.expected) = (T::shape(), T::EXPECTED);
+/// All tables that were read so far; clones share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Record(Rc<RefCell<Vec<Table>>>);
+
+impl Record {
+    /// The full names of all keys.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let name =
+            |table: &Table, key: &Key| if table.path.is_empty() { key.name.to_owned() } else { format!("{}.{}", table.path, key.name) };
+        self.0.borrow().iter().flat_map(|table| table.keys.iter().map(move |key| name(table, key))).collect()
+    }
+
+    /// In the order they were read, each after its parent.
+    pub(super) fn tables(&self) -> Vec<Table> {
+        self.0.borrow().clone()
+    }
+
+    /// The page of the root.
+    pub(super) fn root(&self) -> Page {
+        self.open(Table { path: String::new(), name: String::new(), parent: None, span: Some(0..0), keys: Vec::new() })
+    }
+
+    fn open(&self, table: Table) -> Page {
+        let mut tables = self.0.borrow_mut();
+        tables.push(table);
+        Page { record: self.clone(), place: tables.len() - 1 }
+    }
+}
+
+/// One table's part of the record, which its reader writes.
+#[derive(Debug)]
+pub(super) struct Page {
+    record: Record,
+    /// Its place among all tables.
+    place: usize,
+}
+
+impl Page {
+    /// That of a table of this one, under `key`; `name`: the key, or what it is called there.
+    pub(super) fn below(&self, key: &'static str, name: &str, path: &str, span: Option<Range<usize>>) -> Self {
+        let parent = Some((self.place, key));
+        self.record.open(Table { path: path.to_owned(), name: name.to_owned(), parent, span, keys: Vec::new() })
+    }
+
+    fn note(&self, key: &'static str, what: impl FnOnce(&mut Key)) {
+        if let Some(table) = self.record.0.borrow_mut().get_mut(self.place) {
+            what(table.key(key));
+        }
+    }
+
+    /// It was asked for.
+    pub(super) fn asked(&self, key: &'static str) {
+        self.note(key, |_| {});
+    }
+    /// And is there.
+    pub(super) fn stands_at(&self, key: &'static str, span: Range<usize>) {
+        self.note(key, |key| key.span = Some(span));
+    }
+    /// What it is read as.
+    pub(super) fn is<T: Setting>(&self, key: &'static str) {
+        self.note(key, |key| (key.shape, key.expected) = (T::shape(), T::EXPECTED));
+    }
+    pub(super) fn shape(&self, key: &'static str, shape: Shape) {
+        self.note(key, |key| key.shape = shape);
+    }
+    /// One of these words.
+    pub(super) fn words(&self, key: &'static str, words: Vec<String>, default: Option<&str>) {
+        self.note(key, |key| (key.shape, key.expected, key.default) = (Shape::Words(words), "", default.map(quoted)));
+    }
+    /// As it would be written.
+    pub(super) fn default(&self, key: &'static str, default: Option<String>) {
+        self.note(key, |key| key.default = default);
+    }
+    pub(super) fn required(&self, key: &'static str) {
+        self.note(key, |key| key.required = true);
+    }
+    pub(super) fn optional(&self, key: &'static str) {
+        self.note(key, |key| key.optional = true);
+    }
+    pub(super) fn or_tables(&self, key: &'static str) {
+        self.note(key, |key| key.or_tables = true);
     }
 }
 
@@ -108,4 +186,36 @@ pub(super) fn duration(duration: Duration) -> String {
 
 pub(super) fn size(size: ByteSize) -> String {
     quoted(&size.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::read, *};
+
+    #[test]
+    fn what_is_asked_for_is_written_down_whether_it_is_there_or_not() {
+        let record = std::cell::Cell::new(None);
+        read("a = 1\n[x]\nmode = \"on\"\n", |root| {
+            let _ = (root.take::<u64>("a"), root.take_or("wait", Duration::from_secs(90)));
+            let mut x = root.section("x");
+            let _ = (x.choice("mode", &[("on", true), ("off", false)], false), x.require::<String>("name"));
+            record.set(Some(x.page.record.clone()));
+        });
+        let record = record.take().unwrap();
+        assert_eq!(record.names(), ["a", "wait", "x", "x.mode", "x.name"].map(str::to_owned).into());
+        let [root, x] = record.tables().try_into().unwrap();
+        let wait = &root.keys[1];
+        assert_eq!((wait.default.as_deref(), &wait.span, wait.required), (Some("\"90s\""), &None, false));
+        assert_eq!((x.path.as_str(), x.parent), ("x", Some((0, "x"))));
+        let [mode, name] = x.keys.try_into().unwrap();
+        assert_eq!((mode.shape, mode.default.as_deref()), (Shape::Words(vec!["on".into(), "off".into()]), Some("\"off\"")));
+        assert_eq!((mode.span, name.required, name.span), (Some(17..21), true, None));
+    }
+
+    #[test]
+    fn values_are_written_as_they_would_be_read() {
+        assert_eq!(quoted("a\"\\\n\u{1b}é"), "\"a\\\"\\\\\\n\\u001Bé\"");
+        let written = [1500, 0, 59_000, 120_000, 7_200_000, 172_800_000].map(|millis| duration(Duration::from_millis(millis)));
+        assert_eq!(written, ["\"1500ms\"", "\"0s\"", "\"59s\"", "\"2m\"", "\"2h\"", "\"2d\""]);
+    }
 }
