@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 use toml::de::DeTable;
 
-#[allow(dead_code, unreachable_pub, reason = "tests need more of it")]
+#[expect(dead_code, unreachable_pub, reason = "tests need more of it")]
 #[path = "../tests/support/dns.rs"]
 mod scripted;
 

@@ -7,7 +7,7 @@
 //! that each worker asks for itself what it does not know yet.
 #[cfg(test)]
 #[path = "../../tests/support/dns.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests of the binary need the rest")]
+#[expect(dead_code, unreachable_pub, reason = "the tests of the binary need the rest")]
 pub(crate) mod server;
 mod settings;
 #[cfg(test)]

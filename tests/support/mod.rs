@@ -2,11 +2,11 @@
 //!
 //! Everything is on loopback, in temporary directories, and gone when its handle is dropped.
 
-#[allow(dead_code, reason = "what drives a browser is there for all tests")]
+#[expect(dead_code, reason = "what drives a browser is there for all tests")]
 pub mod browser;
 pub mod certs;
 pub mod client;
-#[allow(dead_code, reason = "tests of the library need the rest")]
+#[expect(dead_code, reason = "tests of the library need the rest")]
 pub mod dns;
 pub mod exim;
 pub mod gate;
@@ -17,15 +17,13 @@ pub mod places;
 pub mod postfix;
 pub mod signer;
 pub mod wait;
-#[allow(dead_code, reason = "as with the browser")]
+#[expect(dead_code, reason = "as with the browser")]
 pub mod web;
 pub mod wire;
 
-#[allow(unused_imports, reason = "as above")]
 pub use browser::Browser;
 pub use certs::Authority;
 pub use client::{Client, Reply};
 pub use gate::{Gate, Setup};
 pub use mta::{Act, Mta, Step};
-#[allow(unused_imports, reason = "as above")]
 pub use web::{Page, Web};

@@ -5,7 +5,7 @@
 //! problem document), and calls `Viewer::need` first; its area's `routes()` and `document()` are
 //! listed below. The document at `/api/v1/openapi.json` is made from the handlers themselves.
 
-#![allow(unused_qualifications, reason = "utoipa's macro writes them")]
+#![expect(unused_qualifications, reason = "utoipa's macro writes them")]
 
 mod accounts;
 mod allowances;
