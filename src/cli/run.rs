@@ -228,15 +228,20 @@ impl Service {
             if config.metrics != self.monitoring || config.log != self.log {
                 tracing::warn!("`[metrics]` and `[log]` change with a restart only");
             }
-            if let Some(console) = &self.console {
+            if self.console.is_some() {
                 let still = console::Settings { certificate: self.reviewing.certificate.clone(), ..config.console.clone() };
                 if still != self.reviewing {
                     tracing::warn!("of `[console]` only the certificate changes without a restart");
                 }
-                console.reload(&config.console, &self.metrics).map_err(|e| e.to_string())?;
             }
+            // Before anything is changed: half of a new configuration is none.
+            let shown = self.console.is_some().then(|| console::Server::certificate(&config.console)).transpose();
+            let shown = shown.map_err(|e| e.to_string())?;
             let releaser = Recipe::of(&config.gate);
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
+            if let (Some(console), Some(certificate)) = (&self.console, shown) {
+                console.show(certificate, &self.metrics);
+            }
             if let (Some(console), Some(store)) = (&self.console, self.with_gate(|gate| gate.store().clone())) {
                 console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);
             }

@@ -2,7 +2,7 @@
 //! keeps nobody from reviewing.
 use super::{Console, Parts, router, visitor::Peer};
 use crate::gate::release::Releaser;
-use crate::gate::tls::{Https, HttpsStream, TlsError};
+use crate::gate::tls::{Certificate, Https, HttpsStream, TlsError};
 use crate::telemetry::{
     Metrics,
     guard::{Bounds, Guarded},
@@ -42,8 +42,7 @@ impl Server {
     /// The address or the certificate is not to be had, or no thread is.
     pub fn start(address: SocketAddr, parts: Parts) -> Result<Self, ConsoleError> {
         let failed = |error| ConsoleError::Listen { address, error };
-        let certificate = parts.settings.certificate.as_ref().ok_or(ConsoleError::NoCertificate)?;
-        let https = Https::load(certificate, &parts.metrics)?;
+        let https = Https::new(Self::certificate(&parts.settings)?, &parts.metrics)?;
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -82,13 +81,18 @@ impl Server {
         self.releaser.store(Arc::new(releaser));
     }
 
-    /// Another certificate from now on.
+    /// What a console of these settings shows; read before a reload changes anything.
     ///
     /// # Errors
-    /// It cannot be used; the old one stays.
-    pub fn reload(&self, settings: &super::Settings, metrics: &Metrics) -> Result<(), ConsoleError> {
+    /// It cannot be used.
+    pub fn certificate(settings: &super::Settings) -> Result<Certificate, ConsoleError> {
         let files = settings.certificate.as_ref().ok_or(ConsoleError::NoCertificate)?;
-        Ok(self.https.exchange(files, metrics)?)
+        Ok(Certificate::load(files)?)
+    }
+
+    /// It shows this one from now on.
+    pub fn show(&self, certificate: Certificate, metrics: &Metrics) {
+        self.https.exchange(certificate, metrics);
     }
 }
 

@@ -1,6 +1,5 @@
 //! TLS for the console: one certificate, no client certificates, HTTP/1.1.
 use super::{Certificate, TlsError, provider};
-use crate::gate::settings::CertificateFiles;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use rustls::{
@@ -37,12 +36,12 @@ impl ResolvesServerCert for Exchangeable {
 }
 
 impl Https {
-    /// Reads the certificate, and gives its expiry to `metrics`.
+    /// With a certificate, whose expiry is given to `metrics`.
     ///
     /// # Errors
-    /// It cannot be used.
-    pub fn load(files: &CertificateFiles, metrics: &Metrics) -> Result<Self, TlsError> {
-        let certificate = Arc::new(Exchangeable(ArcSwap::new(read(files, metrics)?)));
+    /// The cryptography does not do TLS 1.2 and 1.3.
+    pub fn new(certificate: Certificate, metrics: &Metrics) -> Result<Self, TlsError> {
+        let certificate = Arc::new(Exchangeable(ArcSwap::new(told(certificate, metrics))));
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Exchangeable>::clone(&certificate);
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
@@ -50,13 +49,9 @@ impl Https {
         Ok(Self { certificate, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Another certificate from now on.
-    ///
-    /// # Errors
-    /// It cannot be used; the old one stays.
-    pub fn exchange(&self, files: &CertificateFiles, metrics: &Metrics) -> Result<(), TlsError> {
-        self.certificate.0.store(read(files, metrics)?);
-        Ok(())
+    /// Another certificate for handshakes from now on; connections that are open go on.
+    pub fn exchange(&self, certificate: Certificate, metrics: &Metrics) {
+        self.certificate.0.store(told(certificate, metrics));
     }
 
     /// The stream under TLS; its handshake is done with the first read or write.
@@ -66,10 +61,9 @@ impl Https {
     }
 }
 
-fn read(files: &CertificateFiles, metrics: &Metrics) -> Result<Arc<CertifiedKey>, TlsError> {
-    let certificate = Certificate::load(files)?;
+fn told(certificate: Certificate, metrics: &Metrics) -> Arc<CertifiedKey> {
     metrics.certificates("console", [(certificate.files.certificate.to_string_lossy(), certificate.not_after)].into_iter());
-    Ok(certificate.key)
+    certificate.key
 }
 
 /// A connection whose handshake may be under way: who accepts connections waits for none of them.

@@ -1,6 +1,7 @@
 //! The console, in a browser and without one.
 
 mod allowances;
+mod certificate;
 mod document;
 mod headers;
 mod languages;
