@@ -10,9 +10,11 @@
 //! | --- | --- |
 //! | `settings` | `[tls.acme]` |
 //! | `due` | when a certificate is to be renewed |
+//! | `account` | who we are to the authority |
 //! | `order` | how one is obtained |
 //! | `challenge` | how the authority is shown that the name is ours (HTTP-01, §8.3) |
 //! | `files` | where account, key and certificate are kept |
+mod account;
 mod challenge;
 mod due;
 mod files;
@@ -25,7 +27,10 @@ pub use settings::Settings;
 
 use crate::telemetry::Metrics;
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -55,34 +60,51 @@ const NAP: Duration = Duration::from_secs(3600);
 const AGAIN: Duration = Duration::from_secs(60);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(6 * 3600);
 
-/// Sees to it that there is a certificate, for as long as it is polled.
-pub async fn keep(settings: Settings, metrics: Arc<Metrics>) {
+/// Sees to it that there is a certificate, for as long as it is polled. Whoever wakes it by `again`
+/// has mended something, and no pause is waited for.
+pub async fn keep(settings: Settings, metrics: Arc<Metrics>, again: Arc<Notify>) {
+    if let Err(error) = account::introduce(&settings).await {
+        tracing::warn!("the authority could not be told of another contact, and will be with the next order: {error}");
+    }
     let mut failures = 0;
     loop {
-        let left = due::left(&settings.certificate(), &settings.names);
+        let left = due::left(&settings);
         if !left.is_zero() {
             failures = 0;
-            sleep(left.min(NAP)).await;
+            nap(left.min(NAP), &again).await;
             continue;
         }
         let obtained = timeout(PATIENCE, order::obtain(&settings)).await.unwrap_or(Err(AcmeError::Late));
         match obtained {
             Ok(()) => {
                 metrics.acme_obtained.inc();
-                tracing::info!(names = settings.names.join(" "), "obtained a certificate");
+                tracing::info!(names = settings.names.join(" "), authority = settings.directory, "obtained a certificate");
             }
             Err(error) => {
                 metrics.acme_failures.inc();
-                let pause = again(failures);
+                let pause = pause(failures);
                 failures = failures.saturating_add(1);
                 tracing::warn!(names = settings.names.join(" "), again_in = ?pause, "no certificate could be obtained: {error}");
-                sleep(pause).await;
+                nap(pause, &again).await;
             }
         }
     }
 }
 
-fn again(failures: u32) -> Duration {
+/// Waits so long, or until somebody wants it tried again.
+async fn nap(pause: Duration, again: &Notify) {
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = again.notified() => {}
+    }
+}
+
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, AcmeError> + Send + 'static) -> Result<T, AcmeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(AcmeError::Key(error.to_string())))
+}
+
+fn pause(failures: u32) -> Duration {
     AGAIN.saturating_mul(2_u32.saturating_pow(failures)).min(AGAIN_AT_MOST)
 }
 

@@ -1,23 +1,19 @@
-//! How a certificate is obtained: account, order, challenges, key, certificate (RFC 8555 §7.4).
+//! How a certificate is obtained: order, challenges, key, certificate (RFC 8555 §7.4).
 use super::{
-    AcmeError, Settings,
+    AcmeError, Settings, account,
     challenge::{self, Answers},
-    files,
+    due, files, on_a_thread,
 };
-use crate::value::hex;
-use aws_lc_rs::digest::{SHA256, digest};
-use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
-};
+use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus, RetryPolicy};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// Obtains a certificate with a new key and puts both where they are served from.
 ///
 /// # Errors
 /// There is none; what was there stays.
 pub(super) async fn obtain(settings: &Settings) -> Result<(), AcmeError> {
-    let account = account(settings).await?;
+    let account = account::obtain(settings).await?;
     let names: Vec<_> = settings.names.iter().cloned().map(Identifier::Dns).collect();
     let mut order = account.new_order(&NewOrder::new(&names)).await?;
     let listener = challenge::listen(settings.challenge_address).await;
@@ -51,7 +47,7 @@ async fn fulfil(settings: &Settings, order: &mut Order, answers: &Answers) -> Re
     order.finalize_csr(&request).await?;
     let certificates = order.poll_certificate(&patient).await?;
     let path = settings.certificate();
-    let both = format!("{certificates}\n{}", key.serialize_pem());
+    let both = format!("{}{certificates}\n{}", due::preamble(&settings.directory), key.serialize_pem());
     on_a_thread(move || files::put(&path, both.as_bytes())).await
 }
 
@@ -63,39 +59,4 @@ fn request(settings: &Settings) -> Result<(KeyPair, Vec<u8>), AcmeError> {
     params.distinguished_name = DistinguishedName::new();
     let request = params.serialize_request(&key).map_err(wrong)?;
     Ok((key, request.der().to_vec()))
-}
-
-/// The account at this authority: the one there is, or a new one.
-async fn account(settings: &Settings) -> Result<Account, AcmeError> {
-    let path = account_path(settings);
-    let builder = || match &settings.ca {
-        Some(ca) => Account::builder_with_root(ca),
-        None => Account::builder(),
-    };
-    let kept = path.clone();
-    if let Some(octets) = on_a_thread(move || files::get(&kept)).await? {
-        match serde_json::from_slice::<AccountCredentials>(&octets) {
-            Ok(credentials) => return Ok(builder()?.from_credentials(credentials).await?),
-            Err(error) => tracing::warn!("{}: {error}; another account is made", path.display()),
-        }
-    }
-    let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
-    let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let (account, credentials) = builder()?.create(&new, settings.directory.clone(), None).await?;
-    let octets = serde_json::to_vec(&credentials).map_err(|error| AcmeError::Key(error.to_string()))?;
-    on_a_thread(move || files::put(&path, &octets)).await?;
-    tracing::info!(account = account.id(), "made an account at {}", settings.directory);
-    Ok(account)
-}
-
-/// One for each authority.
-fn account_path(settings: &Settings) -> PathBuf {
-    let digest = digest(&SHA256, settings.directory.as_bytes());
-    let name = hex(digest.as_ref().get(..8).unwrap_or_default());
-    settings.folder.join(format!("account-{name}.json"))
-}
-
-async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, AcmeError> + Send + 'static) -> Result<T, AcmeError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(AcmeError::Key(error.to_string())))
 }

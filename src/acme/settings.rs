@@ -36,7 +36,7 @@ impl Settings {
             section.complain_at(span, text);
         }
         let directory = section.take_placed_unless("directory", &LETS_ENCRYPT.to_owned());
-        if let Some(Placed { value, span }) = directory.as_ref().filter(|directory| !directory.value.starts_with("https://")) {
+        if let Some(Placed { value, span }) = directory.as_ref().filter(|directory| !is_url(&directory.value)) {
             section.complain_at(span.clone(), format!("`{}`: `{value}` is no URL that begins with https://", section.path("directory")));
         }
         let ca = section.take_placed::<PathBuf>("ca").map(|Placed { value, span }| {
@@ -60,6 +60,11 @@ impl Settings {
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
+}
+
+/// It also stands on a line of its own in the file of the certificate.
+fn is_url(text: &str) -> bool {
+    text.starts_with("https://") && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 fn contact(section: &mut Section<'_>) -> Vec<String> {

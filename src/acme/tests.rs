@@ -33,6 +33,7 @@ fn mistakes_are_told_at_their_place() {
         ("terms_agreed = true\nnames = [\"*.example.org\"]\n", "\"*.example.org\"", "wildcards need DNS-01"),
         ("terms_agreed = true\ncontact = [\"nobody\"]\n", "\"nobody\"", "is no mail address"),
         ("terms_agreed = true\ndirectory = \"http://x/\"\n", "\"http://x/\"", "no URL that begins with https://"),
+        ("terms_agreed = true\ndirectory = \"https://x/ y\"\n", "\"https://x/ y\"", "no URL that begins with https://"),
         ("terms_agreed = true\nca = \"/none\"\n", "\"/none\"", "/none"),
     ] {
         let (_, mistakes) = read(text);
@@ -42,6 +43,6 @@ fn mistakes_are_told_at_their_place() {
 
 #[test]
 fn an_authority_that_fails_is_asked_less_and_less() {
-    let pauses: Vec<_> = [0, 1, 2, 8, 9, 40, u32::MAX].map(|failures| again(failures).as_secs()).into();
+    let pauses: Vec<_> = [0, 1, 2, 8, 9, 40, u32::MAX].map(|failures| pause(failures).as_secs()).into();
     assert_eq!(pauses, [60, 120, 240, 15_360, 21_600, 21_600, 21_600]);
 }

@@ -21,7 +21,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 /// Run the service
 ///
@@ -181,8 +184,11 @@ impl Service {
                     tracing::info!("SIGHUP: reading {} again", path.display());
                     // Where it fails the files stay as they were last read, and a renewed certificate
                     // is still found to be new.
+                    let before = WatchedFiles::new(self.certificates.clone());
                     if self.reload(Config::load(path)) {
-                        files = WatchedFiles::new(self.certificates.clone());
+                        files = WatchedFiles::since(&before, self.certificates.clone());
+                        // Who says that also says: what kept it from being obtained is mended.
+                        self.acme.iter().for_each(|acme| acme.again.notify_waiters());
                     }
                     notify(&[NotifyState::Ready]);
                 }
@@ -277,14 +283,16 @@ impl Service {
 /// Who sees to certificates of our own; dropped, it ends.
 struct Acme {
     settings: acme::Settings,
+    /// Ends its pauses.
+    again: Arc<Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Acme {
     fn start(settings: Option<&acme::Settings>, metrics: &Arc<Metrics>) -> Option<Self> {
-        let settings = settings?.clone();
-        let task = tokio::spawn(acme::keep(settings.clone(), Arc::clone(metrics)));
-        Some(Self { settings, task })
+        let (settings, again) = (settings?.clone(), Arc::new(Notify::new()));
+        let task = tokio::spawn(acme::keep(settings.clone(), Arc::clone(metrics), Arc::clone(&again)));
+        Some(Self { settings, again, task })
     }
 }
 

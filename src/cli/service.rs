@@ -75,6 +75,18 @@ impl WatchedFiles {
         Self { files, read: now.clone(), seen: now }
     }
 
+    /// These `files` from now on, for a configuration that was read after `before` was looked at: what
+    /// was written since then is still news.
+    pub(super) fn since(before: &Self, files: Vec<PathBuf>) -> Self {
+        let mut new = Self::new(files);
+        for (file, read) in new.files.iter().zip(&mut new.read) {
+            if let Some(known) = before.files.iter().position(|known| known == file).and_then(|n| before.read.get(n)) {
+                *read = *known;
+            }
+        }
+        new
+    }
+
     /// Whether they have changed, and have stood still since the last look: a certificate and its
     /// key are two files, and between the writing of one and of the other they do not fit.
     pub(super) fn have_changed(&mut self) -> bool {
@@ -129,5 +141,20 @@ mod tests {
         fs::remove_file(&key).unwrap();
         assert!(!files.have_changed());
         assert!(files.have_changed(), "that it is gone is news as well");
+    }
+
+    #[test]
+    fn what_is_written_while_a_configuration_is_read_is_not_missed() {
+        let directory = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| directory.path().join(name));
+        fs::write(&old, "1").unwrap();
+        let before = WatchedFiles::new(vec![old.clone()]);
+        fs::write(&old, "22").unwrap();
+        fs::write(&new, "1").unwrap();
+        let mut files = WatchedFiles::since(&before, vec![new.clone(), old.clone()]);
+        assert!(files.have_changed(), "it has stood still since");
+        assert!(!files.have_changed());
+        let before = WatchedFiles::new(vec![old.clone(), new.clone()]);
+        assert!(!WatchedFiles::since(&before, vec![new, old]).have_changed());
     }
 }

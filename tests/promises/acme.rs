@@ -1,6 +1,7 @@
 //! Certificates that octroi obtains itself, from Pebble, Let's Encrypt's own test authority.
 
-use crate::support::{Authority, Client, Gate, Mta, Setup, client::message, partners, places, wait};
+use crate::support::{Authority, Client, Gate, Mta, Setup, client::message, gate::authority, partners, places, wait};
+use rustix::process::Signal;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -68,9 +69,14 @@ impl Pebble {
 
     /// `[tls.acme]`, with our answer at `challenge`.
     fn settings(&self, challenge: SocketAddr) -> String {
+        self.settings_with(challenge, "contact = [\"postmaster@example.org\"]")
+    }
+
+    /// The same with those lines.
+    fn settings_with(&self, challenge: SocketAddr, lines: &str) -> String {
         format!(
-            "[tls.acme]\nterms_agreed = true\ndirectory = \"https://{}/dir\"\nca = \"{}/ca.pem\"\ncontact = [\"postmaster@example.org\"]\n\
-             challenge_address = \"{challenge}\"\n\n",
+            "[tls.acme]\nterms_agreed = true\ndirectory = \"https://{}/dir\"\nca = \"{}/ca.pem\"\nchallenge_address = \"{challenge}\"\n\
+             {lines}\n\n",
             self.directory,
             self.dir.path().display()
         )
@@ -126,6 +132,14 @@ fn served(gate: &Gate, trusts: &Arc<ClientConfig>) -> Vec<u8> {
     client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec()
 }
 
+/// The certificate that a client is shown which asks for `name` and trusts nobody else.
+fn shown(gate: &Gate, trusts: &Arc<ClientConfig>, name: &str) -> Option<Vec<u8>> {
+    let mut client = offers_tls(gate)?;
+    client.ask("STARTTLS").must(220);
+    client.start_tls(trusts, name).ok()?;
+    Some(client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec())
+}
+
 fn obtained(gate: &Gate) -> f64 {
     gate.metrics().get("octroi_acme_certificates_total")
 }
@@ -149,7 +163,7 @@ fn a_certificate_is_obtained_served_kept_and_renewed_with_one_account() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.path());
     }
     // Another process finds both, and asks nobody.
-    gate.signal(rustix::process::Signal::TERM);
+    gate.signal(Signal::TERM);
     gate.wait_exit();
     gate.run();
     gate.wait_ready();
@@ -194,4 +208,82 @@ fn an_authority_that_is_gone_leaves_the_certificate_that_is_there() {
     let _ = client.start_tls(&trusts, "mx.example.org");
     assert!(fs::read_to_string(gate.dir.path().join("state/acme/certificate.pem")).unwrap().contains("BEGIN CERTIFICATE"));
     assert!(!first.is_empty());
+}
+
+/// Another `[tls.acme]` in a configuration that has other certificates, and SIGHUP; whether it was taken.
+fn reload(gate: &Gate, without: &str, settings: &str) -> bool {
+    fs::write(gate.config(), without.replacen("[[listener]]", &format!("{settings}[[listener]]"), 1)).unwrap();
+    let before = gate.log().len();
+    gate.signal(Signal::HUP);
+    wait::until("the reload", || {
+        let log = gate.log();
+        let mut after = log.iter().skip(before).skip_while(|line| !line.contains("SIGHUP"));
+        after.find_map(|line| {
+            if line.contains("holds for new sessions") { Some(true) } else { line.contains("old configuration stays").then_some(false) }
+        })
+    })
+}
+
+#[test]
+fn whatever_a_reload_changes_takes_effect() {
+    let (Some(one), Some(two)) = (Pebble::start(3600), Pebble::start(3600)) else { return };
+    let mta = Mta::start();
+    let gate = Setup::before(mta.address()).mx().start();
+    let without = fs::read_to_string(gate.config()).unwrap();
+    let mut under_way = Client::secured(gate.mx(), &authority().client());
+    let accounts = || gate.log().iter().filter(|line| line.contains("made an account")).count();
+    let comes_to = |what: &str, of: &Pebble, name: &str, not: &[Vec<u8>]| {
+        let trusts = of.client();
+        wait::until_within(Duration::from_secs(60), what, || shown(&gate, &trusts, name).filter(|now| !not.contains(now)))
+    };
+    // Added, for a name that no certificate has.
+    let names = |names: &str| one.settings_with(one.http, &format!("names = [{names}]\ncontact = [\"postmaster@example.org\"]"));
+    assert!(reload(&gate, &without, &names("\"added.example.org\"")));
+    let first = comes_to("a certificate for the name", &one, "added.example.org", &[]);
+    assert!(shown(&gate, &authority().client(), "mx.example.org").is_some(), "what was there is there");
+    // Another name: one certificate for both.
+    assert!(reload(&gate, &without, &names("\"added.example.org\", \"more.example.org\"")));
+    let second = comes_to("a certificate for both", &one, "more.example.org", &[]);
+    assert_eq!(shown(&gate, &one.client(), "added.example.org"), Some(second.clone()));
+    // One name less is no reason for another.
+    assert!(reload(&gate, &without, &names("\"more.example.org\"")));
+    // Another authority is, however long the old one's would do: who has tried with an authority for
+    // trying wants what the world trusts, and at once.
+    assert!(reload(&gate, &without, &two.settings_with(two.http, "names = [\"more.example.org\"]")));
+    let third = comes_to("one from the other authority", &two, "more.example.org", &[]);
+    assert_eq!((accounts(), obtained(&gate)), (2, 3.0));
+    // Back again: with the account that is there, which is told of another contact.
+    assert!(reload(&gate, &without, &one.settings_with(one.http, "names = [\"more.example.org\"]\ncontact = [\"other@example.org\"]")));
+    comes_to("one from the first authority", &one, "more.example.org", &[first, second, third]);
+    gate.log_line(&["of another contact", "mailto:other@example.org"]);
+    assert_eq!((accounts(), obtained(&gate)), (2, 4.0));
+    // Removed: no longer served, nor told of.
+    let told = || gate.metrics().sum("octroi_tls_certificate_expiry_timestamp_seconds", "state/acme/certificate.pem");
+    assert!(told() > 0.0);
+    assert!(reload(&gate, &without, ""));
+    assert_eq!((shown(&gate, &one.client(), "more.example.org"), told()), (None, 0.0));
+    assert_eq!(gate.metrics().get("octroi_acme_failures_total"), 0.0);
+    under_way.deliver("a@example.net", &["b@example.org"], &message("over all of it")).must(250);
+}
+
+#[test]
+fn a_reload_tries_again_at_once_and_takes_no_last_certificate_away() {
+    let Some(pebble) = Pebble::start(3600) else { return };
+    let mta = Mta::start();
+    let taken = std::net::TcpListener::bind(pebble.http).unwrap();
+    let mut gate = gate(&mta, &pebble.settings(pebble.http));
+    gate.run();
+    gate.wait_ready();
+    gate.log_line(&["no certificate could be obtained", "nothing can listen", "again_in=60s"]);
+    drop(taken);
+    let config = fs::read_to_string(gate.config()).unwrap();
+    assert!(reload(&gate, &config, ""));
+    // Long before the minute is over.
+    wait::until("a certificate", || (obtained(&gate) == 1.0).then_some(()));
+    let trusts = pebble.client();
+    let first = served(&gate, &trusts);
+    let without = config.replacen(&pebble.settings(pebble.http), "", 1);
+    assert!(!reload(&gate, &without, ""));
+    gate.log_line(&["there is no certificate", "[tls]"]);
+    assert_eq!(served(&gate, &trusts), first);
 }
