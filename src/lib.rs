@@ -17,7 +17,7 @@
 //! | [`value`] | units and names, parsed once: sizes, durations, networks, the settings reader |
 //! | [`smtp`] | the protocol without I/O: paths, commands, replies, data, server and client |
 //! | [`dns`] | one caching resolver |
-//! | [`tls`] | TLS towards servers that are asked something |
+//! | [`tls`] | certificates, and TLS towards servers that are asked something |
 //! | [`telemetry`] | metrics, log |
 //! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
 //! | [`storage`] | rows and contents that last: SQLite and files |

@@ -13,16 +13,19 @@
 //! | `account` | who we are to the authority |
 //! | `order` | how one is obtained |
 //! | `challenge` | how the authority is shown that the name is ours (HTTP-01, §8.3) |
+//! | `made` | certificates that are signed by nobody else |
 //! | `files` | where account, key and certificate are kept |
 mod account;
 mod challenge;
 mod due;
 mod files;
+mod made;
 mod order;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use made::placeholder;
 pub use settings::Settings;
 
 use crate::telemetry::Metrics;

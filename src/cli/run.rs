@@ -241,12 +241,11 @@ impl Service {
                 }
             }
             // Before anything is changed: half of a new configuration is none.
-            let shown = self.console.is_some().then(|| console::Server::certificate(&config.console)).transpose();
-            let shown = shown.map_err(|e| e.to_string())?;
+            let shown = console::Server::certificate(&config.console).map_err(|e| e.to_string())?;
             let releaser = Recipe::of(&config.gate);
             self.with_gate(|gate| gate.reload(config.gate)).transpose().map_err(|e| e.to_string())?;
             if let (Some(console), Some(certificate)) = (&self.console, shown) {
-                console.show(certificate, &self.metrics);
+                console.show(&certificate, &self.metrics);
             }
             if let (Some(console), Some(store)) = (&self.console, self.with_gate(|gate| gate.store().clone())) {
                 console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);

@@ -8,6 +8,8 @@ pub(super) struct Health {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) stages: Vec<Stage>,
     pub(super) certificates: Vec<Certificate>,
+    /// Listeners have a self-signed one, as there is none yet.
+    pub(super) placeholder: bool,
     /// Whether the last reading of the configuration succeeded.
     pub(super) configuration: bool,
     pub(super) queue: Vec<Holding>,
@@ -109,6 +111,7 @@ impl Health {
             upstreams: names("octroi_upstream_servers", "upstream").into_iter().map(upstream).collect(),
             stages: names("octroi_stage_breaker_open", "stage").into_iter().map(stage).collect(),
             certificates: snapshot.samples("octroi_tls_certificate_expiry_timestamp_seconds").iter().map(certificate).collect(),
+            placeholder: snapshot.total("octroi_tls_placeholder") > 0.0,
             configuration: snapshot.total("octroi_config_last_reload_successful") > 0.0,
             queue: names("octroi_quarantine_waiting", "class").into_iter().map(holding).collect(),
         }
@@ -208,7 +211,10 @@ mod tests {
         let _mime = metrics.stage("mime");
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         metrics.certificates("gate", [("/etc/octroi/tls/fullchain.pem".into(), 1_800_000_000 + 3 * 86_400 + 1)].into_iter());
+        assert!(!Health::read(&metrics).placeholder);
+        metrics.tls_placeholder.set(1);
         let health = Health::read(&metrics);
+        assert!(health.placeholder);
         let levels: Vec<_> = health.upstreams.iter().map(|upstream| (&*upstream.name, upstream.level())).collect();
         assert_eq!(levels, [("default", Level::Warning), ("spare", Level::Bad)]);
         let levels: Vec<_> = health.stages.iter().map(|stage| (&*stage.name, stage.level())).collect();

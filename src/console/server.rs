@@ -2,11 +2,12 @@
 //! keeps nobody from reviewing.
 use super::{Console, Parts, router, visitor::Peer};
 use crate::gate::release::Releaser;
-use crate::gate::tls::{Certificate, Https, HttpsStream, TlsError};
+use crate::gate::tls::{Https, HttpsStream, TlsError};
 use crate::telemetry::{
     Metrics,
     guard::{Bounds, Guarded},
 };
+use crate::tls::{Certificate, FileError};
 use arc_swap::ArcSwap;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,8 +22,8 @@ const BOUNDS: Bounds = Bounds { connections: 256, request: Duration::from_secs(3
 pub enum ConsoleError {
     #[error("console: {0}")]
     Tls(#[from] TlsError),
-    #[error("console: there is no certificate for it")]
-    NoCertificate,
+    #[error("console: {0}")]
+    Certificate(#[from] FileError),
     #[error("console: {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
 }
@@ -42,7 +43,11 @@ impl Server {
     /// The address or the certificate is not to be had, or no thread is.
     pub fn start(address: SocketAddr, parts: Parts) -> Result<Self, ConsoleError> {
         let failed = |error| ConsoleError::Listen { address, error };
-        let https = Https::new(Self::certificate(&parts.settings)?, &parts.metrics)?;
+        let certificate = Self::certificate(&parts.settings)?;
+        if certificate.is_none() {
+            tracing::warn!("console: no certificate yet: it answers nobody until [tls.acme] has obtained the first");
+        }
+        let https = Https::new(certificate, &parts.metrics)?;
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -81,17 +86,18 @@ impl Server {
         self.releaser.store(Arc::new(releaser));
     }
 
-    /// What a console of these settings shows; read before a reload changes anything.
+    /// What a console of these settings shows; read before a reload changes anything. `None`: there is
+    /// none yet. What makes do elsewhere does not here: whoever is asked for a password has to be able to
+    /// see whom it goes to.
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn certificate(settings: &super::Settings) -> Result<Certificate, ConsoleError> {
-        let files = settings.certificate.as_ref().ok_or(ConsoleError::NoCertificate)?;
-        Ok(Certificate::load(files)?)
+    pub fn certificate(settings: &super::Settings) -> Result<Option<Certificate>, ConsoleError> {
+        Ok(settings.certificate.as_ref().map(Certificate::load).transpose()?)
     }
 
     /// It shows this one from now on.
-    pub fn show(&self, certificate: Certificate, metrics: &Metrics) {
+    pub fn show(&self, certificate: &Certificate, metrics: &Metrics) {
         self.https.exchange(certificate, metrics);
     }
 }

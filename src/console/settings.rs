@@ -1,6 +1,7 @@
 //! `[console]`.
 use crate::accounts::{Lifetimes, Url};
-use crate::gate::settings::{CertificateFiles, Settings as Gate, positive};
+use crate::gate::settings::{Settings as Gate, positive};
+use crate::tls::CertificateFiles;
 use crate::value::settings::{Placed, Section};
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,7 +10,8 @@ use std::{net::SocketAddr, time::Duration};
 pub struct Settings {
     /// Where to listen; `None`: nowhere.
     pub address: Option<SocketAddr>,
-    /// What it shows: its own certificate, or the default one of `[tls]`.
+    /// What it shows: its own certificate, or the default one of `[tls]`; `None`: that is still to be
+    /// obtained.
     pub certificate: Option<CertificateFiles>,
     /// How browsers reach it, without a path; `None`: at the hostname and the port.
     pub public_url: Option<Url>,
@@ -23,7 +25,7 @@ impl Settings {
         let address = section.take("address");
         let own = section.has("certificate") | section.has("private_key");
         let certificate = if own { CertificateFiles::read(section) } else { gate.tls.certificates.first().cloned() };
-        if let Some(at) = section.place("address").filter(|_| !own && certificate.is_none()) {
+        if let Some(at) = section.place("address").filter(|_| !own && certificate.is_none() && gate.tls.acme.is_none()) {
             let text = "`console.address`: the console answers over HTTPS only, and there is no certificate: set `certificate` and `private_key` here or in `[tls]`";
             section.complain_at(at, text);
         }

@@ -201,7 +201,7 @@ impl ListenerState {
             binary: upstream.binary && upstream.chunking,
             dsn: upstream.dsn,
             enhanced_codes: upstream.enhanced_codes,
-            starttls: !tls && self.settings.tls == TlsMode::StartTls && generation.tls.config(self.settings.client_certificate).is_some(),
+            starttls: !tls && self.settings.tls == TlsMode::StartTls && generation.tls.config(&self.settings).is_some(),
             require_tls: tls && upstream.require_tls,
             auth: if tls && self.settings.auth == Auth::Forward { upstream.auth.clone() } else { Vec::new() },
         }

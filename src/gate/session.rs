@@ -266,7 +266,7 @@ impl Session {
 
     async fn start_tls(&mut self, owed: Owed<server::AboutTls>) -> Step {
         let generation = Arc::clone(&self.accepted.generation);
-        let Some(config) = generation.tls.config(self.accepted.listener.settings.client_certificate) else {
+        let Some(config) = generation.tls.config(&self.accepted.listener.settings) else {
             self.smtp.refuse(owed, &Refusal::temporary(54, "7.0", "TLS is not available now"));
             return Ok(());
         };

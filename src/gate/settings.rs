@@ -7,9 +7,9 @@ mod listener;
 
 pub use listener::{Auth, ClientCertificate, ListenAddress, Listener, TlsMode};
 
-use super::tls::{self, Certificate, TlsError, read_roots};
 use crate::acme;
 use crate::smtp::{Domain, data::BareNewline};
+use crate::tls::{CertificateFiles, read_roots};
 use crate::unpack;
 use crate::upstream;
 use crate::value::{
@@ -57,14 +57,6 @@ struct Offered {
     /// Certificates; also wrong ones, of which nothing more has to be said.
     certificates: bool,
     client_ca: bool,
-}
-
-/// A certificate chain and its key, PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    pub private_key: PathBuf,
 }
 
 /// `[limits]`. Sizes in octets.
@@ -188,7 +180,7 @@ impl Tls {
         if several && section.has("private_key") {
             section.complain("`tls.private_key`: with several certificates each `[[tls.certificate]]` has its own");
         }
-        // Where there is none yet nothing is offered over TLS, until there is.
+        // Where there is none yet listeners make do without, until there is.
         if let Some(certificate) = acme.as_ref().map(acme::Settings::certificate).filter(|path| acme::is_there(path)) {
             certificates.push(CertificateFiles { private_key: certificate.clone(), certificate });
         }
@@ -202,33 +194,6 @@ impl Tls {
         let mut files: Vec<PathBuf> = pairs.chain(&self.client_ca).cloned().collect();
         files.extend(self.acme.as_ref().map(acme::Settings::certificate).filter(|path| !files.contains(path)));
         files
-    }
-}
-
-impl CertificateFiles {
-    /// Also opens them: a certificate that cannot be read, or that its key does not fit, is a
-    /// mistake with a place like any other. Each is looked at even where the other is missing.
-    pub(crate) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let certificate = section.require_placed::<PathBuf>("certificate");
-        let private_key = section.require_placed::<PathBuf>("private_key");
-        let mut whole = true;
-        let mut look = |key, placed: &Option<Placed<PathBuf>>, look_at: fn(&Path) -> Result<(), TlsError>| {
-            if let Some(Placed { value, span }) = placed
-                && let Err(error) = look_at(value)
-            {
-                whole = false;
-                section.complain_at(span.clone(), format!("`{}`: {error}", section.path(key)));
-            }
-        };
-        look("certificate", &certificate, |path| tls::read_chain(path).map(drop));
-        look("private_key", &private_key, |path| tls::read_key(path).map(drop));
-        let (certificate, private_key) = (certificate?, private_key?);
-        let files = Self { certificate: certificate.value, private_key: private_key.value };
-        // What is left is that they do not belong together, which the key is told.
-        if whole && let Err(error) = Certificate::load(&files) {
-            section.complain_at(private_key.span, format!("`{}`: {error}", section.path("private_key")));
-        }
-        Some(files)
     }
 }
 

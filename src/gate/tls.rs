@@ -7,125 +7,33 @@ mod https;
 pub use https::{Https, HttpsStream};
 
 use super::hello::Heard;
-use super::settings::{CertificateFiles, ClientCertificate, Settings, TlsMode};
+use super::settings::{Auth, ClientCertificate, Listener, Settings, TlsMode};
+use crate::acme;
 use crate::message::TlsFacts;
 use crate::telemetry::{HandshakeResult, ListenerMetrics, Metrics};
+use crate::tls::{Certificate, FileError, made_here, read_roots};
 use rustls::{
-    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite,
+    ProtocolVersion, ServerConfig, ServerConnection, SupportedCipherSuite,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
-    sign::{CertifiedKey, SigningKey},
+    sign::CertifiedKey,
 };
-use std::{
-    collections::HashMap,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
-use x509_parser::{
-    extensions::GeneralName,
-    prelude::{FromDer, X509Certificate},
-};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Why a certificate cannot be served; the administrator's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{}: {text}", path.display())]
-    File { path: PathBuf, text: String },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("client certificates: {0}")]
     Verifier(String),
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
-}
-
-fn wrong(path: &Path, text: impl ToString) -> TlsError {
-    TlsError::File { path: path.to_owned(), text: text.to_string() }
-}
-
-/// One certificate as it is served.
-#[derive(Debug, Clone)]
-pub struct Certificate {
-    pub files: CertificateFiles,
-    /// The names it is for, lower case; a wildcard as `*.example.org`.
-    pub names: Vec<String>,
-    pub issuer: String,
-    /// Seconds since 1970.
-    pub not_after: i64,
-    key: Arc<CertifiedKey>,
-}
-
-impl Certificate {
-    /// Reads a chain and its key, and checks that they belong together.
-    ///
-    /// # Errors
-    /// The file and what is wrong with it.
-    pub fn load(files: &CertificateFiles) -> Result<Self, TlsError> {
-        let chain = read_chain(&files.certificate)?;
-        let (names, issuer, not_after) = {
-            let leaf = leaf(&files.certificate, &chain)?;
-            (names_of(&leaf), leaf.issuer().to_string(), leaf.validity().not_after.timestamp())
-        };
-        let key = CertifiedKey::new(chain, read_key(&files.private_key)?);
-        match key.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-            Err(_) => return Err(wrong(&files.private_key, format!("not the key of {}", files.certificate.display()))),
-        }
-        Ok(Self { files: files.clone(), names, issuer, not_after, key: Arc::new(key) })
-    }
-}
-
-/// A chain whose first certificate makes sense.
-pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain = read_certificates(path)?;
-    leaf(path, &chain)?;
-    Ok(chain)
-}
-
-fn leaf<'a>(path: &Path, chain: &'a [CertificateDer<'_>]) -> Result<X509Certificate<'a>, TlsError> {
-    let leaf = chain.first().ok_or_else(|| wrong(path, "no certificate in it"))?;
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| wrong(path, e))?;
-    Ok(leaf)
-}
-
-/// A private key of a kind that TLS has.
-pub(super) fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
-    let key = PrivateKeyDer::from_pem_file(path).map_err(|e| wrong(path, pem_error(&e, "private key")))?;
-    aws_lc_rs::sign::any_supported_type(&key).map_err(|e| wrong(path, e))
-}
-
-/// All certificates of a PEM file.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| wrong(path, pem_error(&e, "certificate")))?.collect();
-    chain.map_err(|e| wrong(path, pem_error(&e, "certificate")))
-}
-
-fn pem_error(error: &rustls::pki_types::pem::Error, wanted: &str) -> String {
-    match error {
-        rustls::pki_types::pem::Error::Io(e) => format!("cannot be read: {e}"),
-        rustls::pki_types::pem::Error::NoItemsFound => format!("no {wanted} in it"),
-        other => other.to_string(),
-    }
-}
-
-/// Subject alternative names; the common name only where there are none (RFC 6125 §6.4.4).
-fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let alternative = certificate.subject_alternative_name().ok().flatten();
-    let mut names: Vec<String> = alternative
-        .iter()
-        .flat_map(|extension| &extension.value.general_names)
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        })
-        .collect();
-    if names.is_empty() {
-        names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_ascii_lowercase));
-    }
-    names
+    #[error("{0}")]
+    Placeholder(#[from] acme::AcmeError),
 }
 
 /// Picks a certificate by the name the client asks for (RFC 6066 §3); the first where it asks for
@@ -134,6 +42,22 @@ fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
 struct ByName {
     names: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
+}
+
+impl ByName {
+    fn new(certificates: &[Certificate], default: &Certificate) -> Self {
+        let mut names = HashMap::new();
+        for certificate in certificates {
+            for name in &certificate.names {
+                names.entry(name.clone()).or_insert_with(|| Arc::clone(certificate.key()));
+            }
+        }
+        Self { names, default: Arc::clone(default.key()) }
+    }
+
+    fn only(default: Arc<CertifiedKey>) -> Self {
+        Self { names: HashMap::new(), default }
+    }
 }
 
 impl ResolvesServerCert for ByName {
@@ -155,6 +79,8 @@ pub struct ServerTls {
     off: Option<Arc<ServerConfig>>,
     request: Option<Arc<ServerConfig>>,
     require: Option<Arc<ServerConfig>>,
+    /// The certificate is one that nobody can verify.
+    placeholder: bool,
 }
 
 impl ServerTls {
@@ -163,29 +89,34 @@ impl ServerTls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings, metrics: &Metrics) -> Result<Self, TlsError> {
-        let wanted =
-            if settings.listeners.iter().all(|listener| listener.tls == TlsMode::Off) { &[][..] } else { &settings.tls.certificates };
+        let any = settings.listeners.iter().any(|listener| listener.tls != TlsMode::Off);
+        let wanted = if any { &settings.tls.certificates[..] } else { &[] };
         let certificates: Vec<_> = wanted.iter().map(Certificate::load).collect::<Result<_, _>>()?;
         metrics.certificates("listeners", certificates.iter().map(|one| (one.files.certificate.to_string_lossy(), one.not_after)));
-        let Some(default) = certificates.first() else { return Ok(Self::default()) };
-        let mut names = HashMap::new();
-        for certificate in &certificates {
-            for name in &certificate.names {
-                names.entry(name.clone()).or_insert_with(|| Arc::clone(&certificate.key));
-            }
-        }
-        let resolver = Arc::new(ByName { names, default: Arc::clone(&default.key) });
+        let to_come = settings.tls.acme.as_ref().filter(|_| any && certificates.is_empty());
+        metrics.tls_placeholder.set(to_come.is_some().into());
+        let resolver = match (certificates.first(), to_come) {
+            (Some(default), _) => ByName::new(&certificates, default),
+            (None, Some(acme)) => ByName::only(placeholder(settings, acme)?),
+            (None, None) => return Ok(Self::default()),
+        };
         let asks = |how| settings.listeners.iter().any(|listener| listener.client_certificate == how);
+        let resolver = Arc::new(resolver);
         let config = |how| server_config(how, settings, &resolver).map(Some);
         Ok(Self {
             off: config(ClientCertificate::Off)?,
             request: if asks(ClientCertificate::Request) { config(ClientCertificate::Request)? } else { None },
             require: if asks(ClientCertificate::Require) { config(ClientCertificate::Require)? } else { None },
+            placeholder: to_come.is_some(),
         })
     }
 
-    pub(super) fn config(&self, how: ClientCertificate) -> Option<&Arc<ServerConfig>> {
-        match how {
+    /// `None`: there is no TLS on this listener now.
+    pub(super) fn config(&self, listener: &Listener) -> Option<&Arc<ServerConfig>> {
+        if self.placeholder && !takes_placeholder(listener) {
+            return None;
+        }
+        match listener.client_certificate {
             ClientCertificate::Off => self.off.as_ref(),
             ClientCertificate::Request => self.request.as_ref(),
             ClientCertificate::Require => self.require.as_ref(),
@@ -193,16 +124,28 @@ impl ServerTls {
     }
 }
 
-/// The authorities of a PEM file.
-pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots.add(certificate).map_err(|e| wrong(path, e))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong(path, "no certificate in it"));
-    }
-    Ok(roots)
+/// Whether a certificate is shown there that nobody can verify. Servers that hand in mail seldom look,
+/// and would otherwise send it in clear (RFC 7435); those that do look would not have sent it in clear
+/// either. Not where passwords are taken: a client that does not look gives its password to whoever
+/// stands between, and one that does asks its user to get used to looking away.
+fn takes_placeholder(listener: &Listener) -> bool {
+    listener.auth == Auth::Off
+}
+
+/// Made anew each time: it is worth nothing, and so is keeping it.
+fn placeholder(settings: &Settings, acme: &acme::Settings) -> Result<Arc<CertifiedKey>, TlsError> {
+    let (certificate, key) = acme::placeholder(&acme.names)?;
+    let names = |with: bool| {
+        let listeners = settings.listeners.iter().filter(|one| one.tls != TlsMode::Off && takes_placeholder(one) == with);
+        listeners.map(|one| &*one.name).collect::<Vec<_>>().join(" ")
+    };
+    tracing::warn!(
+        self_signed = names(true),
+        without_tls = names(false),
+        "no certificate yet: listeners have a self-signed one, which nobody can verify, until [tls.acme] has obtained the first; \
+         those that take passwords have no TLS until then"
+    );
+    Ok(made_here(certificate, &key)?)
 }
 
 /// The one cryptography provider.

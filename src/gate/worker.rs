@@ -13,7 +13,7 @@ use super::{
 use crate::journal;
 use crate::message::Client;
 use crate::smtp::{Offer, Refusal};
-use crate::telemetry::{ConnectionResult, ListenerMetrics};
+use crate::telemetry::{ConnectionResult, HandshakeResult, ListenerMetrics};
 use crate::upstream::Upstreams;
 use bytes::BytesMut;
 use std::{
@@ -152,7 +152,11 @@ async fn connection(worker: Arc<Worker>, name: Arc<str>, mut stream: TcpStream, 
     let mut record = journal::Session::open(&listener.journal, &Arc::new(client.clone()), std::time::Instant::now());
     let accepted = Accepted { generation: Arc::clone(&generation), listener, _place: place };
     let stream = if accepted.listener.settings.tls == TlsMode::Implicit {
-        let Some(config) = generation.tls.config(accepted.listener.settings.client_certificate) else { return };
+        let Some(config) = generation.tls.config(&accepted.listener.settings) else {
+            accepted.metrics().handshake(HandshakeResult::Failed);
+            record.end(journal::End::HandshakeFailed);
+            return record.error(&"there is no certificate yet");
+        };
         match Box::pin(tls::accept(Arc::clone(config), stream, timeouts.tls_handshake, accepted.metrics())).await {
             Ok((stream, facts)) => {
                 client.tls = Some(Arc::new(facts));

@@ -25,6 +25,7 @@
 //! | `unpack.ratio` | 250 | a spreadsheet has 50, deflate can do 1032 | Amavis 500 |
 //! | `unpack.time` | 1 s | of a processor, so that load changes no verdict | ClamAV 2 min |
 //! | `smtp.bare_newline` | normalize | old scripts send LF; it is made CRLF, which harms nobody, and a look-alike is refused all the same | Postfix 3.9 normalize |
+//! | `tls.acme`, before the first certificate | a self-signed one; no TLS where `auth` is taken; no console | see below | Debian's Postfix: a self-signed one everywhere; Caddy: no handshake |
 //! | `quarantine.keep`, `.size` | 30 d, 10 GiB | of every class; where it is full the sender waits, and nothing that is held goes | Proxmox 7 d, mailcow: the oldest goes |
 //! | `journal.keep`, `.size` | 90 d, 10 GiB | a quarter of a year to find out what came; the oldest goes, since a row is no message | Microsoft 365 90 d of message trace |
 //! | `stage.timeout` | 10 s | | Postfix milters 30 s, 300 s |
@@ -38,3 +39,22 @@
 //! | `auth.temperror` | accept | broken zones are many, and defer mail for days | opendmarc: accept |
 //! | `spamd`'s `max_size` | 50 MiB | as much as the gate takes; SpamAssassin 4 looks at the beginning of large parts only | spamc 500 kB, MailScanner 200 kB, then unseen |
 //! | `exec`'s `processes`, `memory`, `cpu` | 8, 1 GiB, 1 min | a program that runs wild is stopped before the machine is | Postfix `pipe`: 20 processes, no other bound |
+//!
+//! ## Before the first certificate
+//!
+//! With `[tls.acme]` and no other certificate there is none for some seconds, or for as long as the
+//! authority cannot be convinced. Three things could be done, and each is, where it belongs:
+//!
+//! * Where anybody hands in mail, listeners show a certificate that octroi has just made and signed
+//!   itself. A server that does not look at certificates, which most do not, sends over TLS instead of
+//!   in clear (RFC 7435), out of reach of whoever only listens. One that looks (DANE, RFC 7672 §2.2;
+//!   MTA-STS, RFC 8461 §5) waits, as it would have waited for a server that offers no TLS at all.
+//! * Where passwords are taken (`auth = "forward"`) there is no TLS, and so no AUTH. A program that
+//!   does not look would hand its password to whoever stands between; and one that does look asks its
+//!   user to make an exception, which outlives the reason for it.
+//! * The console answers nobody. People sign in there, passkeys are not to be had over a certificate
+//!   that is in doubt, and browsers that were there before refuse any other (`Strict-Transport-Security`).
+//!   Who wants it from the first second gives it a certificate of its own in `[console]`.
+//!
+//! The log says so at start, `octroi_tls_placeholder` is 1, the console's overview has a line, and `octroi
+//! certs --config` tells of it. The first certificate takes over without a restart.

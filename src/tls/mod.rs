@@ -1,14 +1,17 @@
-//! TLS towards servers that we ask something of: whom is trusted, and how one is connected to. And
-//! what a client's own hello tells of it ([`ja4`]).
+//! TLS towards servers that we ask something of: whom is trusted, and how one is connected to.
+//! Certificates of our own. And what a client's own hello tells of it ([`ja4`]).
 //!
 //! TLS 1.2 and 1.3 only, which is all rustls has (RFC 8996).
+mod certificate;
 pub mod ja4;
+
+pub use certificate::{Certificate, CertificateFiles, FileError, made_here, read_roots};
 
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
 };
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::ServerName;
 use std::{fmt, io, path::Path, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -34,12 +37,7 @@ pub fn server_name(text: &str) -> Option<ServerName<'static>> {
 /// # Errors
 /// The file, and what is wrong with it.
 pub fn pinned(path: &Path) -> Result<RootCertStore, String> {
-    let wrong = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
-        roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
-    }
-    if roots.is_empty() { Err(wrong(&"no certificate in it")) } else { Ok(roots) }
+    read_roots(path).map_err(|error| error.to_string())
 }
 
 /// The certificates that the operating system trusts.

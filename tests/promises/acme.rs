@@ -1,9 +1,10 @@
 //! Certificates that octroi obtains itself, from Pebble, Let's Encrypt's own test authority.
 
-use crate::support::{Authority, Client, Gate, Mta, Setup, client::message, gate::authority, partners, places, wait};
+use super::partners::swaks;
+use crate::support::{Authority, Client, Gate, Mta, Setup, client::message, gate::authority, mta, partners, places, wait};
 use rustix::process::Signal;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ClientConnection, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -110,7 +111,12 @@ impl Drop for Pebble {
 
 /// A gate that has no certificate but what it obtains.
 fn gate(mta: &Mta, settings: &str) -> Gate {
-    let gate = Setup::before(mta.address()).mx().prepare();
+    with_none(Setup::before(mta.address()).mx(), settings)
+}
+
+/// The same of a setup.
+fn with_none(setup: Setup, settings: &str) -> Gate {
+    let gate = setup.prepare();
     let config = fs::read_to_string(gate.config()).unwrap();
     let (before, rest) = config.split_once("[tls]\n").unwrap();
     let (_, after) = rest.split_once("[[listener]]").unwrap();
@@ -124,12 +130,9 @@ fn offers_tls(gate: &Gate) -> Option<Client> {
     client.ask("EHLO client.example.net").must(250).lines.iter().any(|line| line == "STARTTLS").then_some(client)
 }
 
-/// The certificate that is served, which has to verify.
+/// The certificate that is served, once it is one that verifies.
 fn served(gate: &Gate, trusts: &Arc<ClientConfig>) -> Vec<u8> {
-    let mut client = wait::until_within(Duration::from_secs(60), "TLS to be offered", || offers_tls(gate));
-    client.ask("STARTTLS").must(220);
-    client.start_tls(trusts, "mx.example.org").unwrap();
-    client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec()
+    wait::until_within(Duration::from_secs(60), "a certificate", || shown(gate, trusts, "mx.example.org"))
 }
 
 /// The certificate that a client is shown which asks for `name` and trusts nobody else.
@@ -185,9 +188,80 @@ fn an_authority_that_grants_nothing_takes_no_mail_down() {
     gate.wait_ready();
     wait::until_within(Duration::from_secs(60), "a failure", || (gate.metrics().get("octroi_acme_failures_total") == 1.0).then_some(()));
     gate.log_line(&["no certificate could be obtained", "acme-challenge/", "onnection refused"]);
-    assert!(offers_tls(&gate).is_none(), "what is not there is not offered");
     Client::greeted(gate.mx()).deliver("a@example.net", &["b@example.org"], &message("hello")).must(250);
     assert_eq!(mta.kept().len(), 1);
+}
+
+/// Until there is a certificate: mail comes encrypted from whoever does not look, and nobody is asked
+/// for a password.
+#[test]
+fn until_the_first_is_there_one_is_shown_that_nobody_can_verify_but_not_for_passwords() {
+    let Some(pebble) = Pebble::start(3600) else { return };
+    let extensions: Vec<_> = mta::EXTENSIONS.iter().copied().chain(["AUTH PLAIN LOGIN"]).collect();
+    let mta = Mta::offering(&extensions);
+    let taken = std::net::TcpListener::bind(pebble.http).unwrap();
+    let setup = Setup::before(mta.address()).mx();
+    let setup = setup.listener("submission", "tls = \"starttls\"\nrequire_tls = true\nauth = \"forward\"");
+    let setup = setup.listener("submissions", "tls = \"implicit\"\nauth = \"forward\"").console("");
+    let mut gate = with_none(setup, &pebble.settings(pebble.http));
+    let said = gate.octroi(&["certs"], "");
+    assert!(said.success && said.text.contains("No certificate yet: octroi obtains one for mx.example.org"), "{}", said.text);
+    gate.run();
+    gate.wait_ready();
+    gate.log_line(&["no certificate yet", "self_signed=mx", "without_tls=\"submission submissions\""]);
+    gate.log_line(&["console: no certificate yet"]);
+    gate.log_line(&["no certificate could be obtained"]);
+    assert_eq!(gate.metrics().get("octroi_tls_placeholder"), 1.0);
+    // Who looks is not deceived; who does not sends under TLS.
+    let trusts = pebble.client();
+    assert_eq!(shown(&gate, &trusts, "mx.example.org"), None);
+    let copy = gate.dir.path().join("shown.pem");
+    let args = ["--to", "b@example.org", "--header", "Subject: encrypted", "--tls", "--tls-get-peer-cert", copy.to_str().unwrap()];
+    if let Some(said) = swaks(&args, gate.mx()) {
+        assert!(said.success && said.text.contains("TLS started"), "{}", said.text);
+        gate.log_line(&["verdict=delivered", "tls=TLSv1.3"]);
+        let certificate = CertificateDer::from_pem_file(&copy).unwrap();
+        let subject = x509_parser::parse_x509_certificate(&certificate).unwrap().1.subject().to_string();
+        assert_eq!(subject, "CN=octroi, no certificate yet");
+    }
+    // No password is taken, in clear or otherwise.
+    let mut client = Client::greeted(gate.address("submission"));
+    client.ask("STARTTLS").must(502);
+    assert_eq!(client.ask("AUTH PLAIN AGFsaWNlAG9wZW5zZXNhbWU=").code / 100, 5);
+    client.ask("MAIL FROM:<a@example.org>").must(530);
+    assert_eq!(Client::connect(gate.address("submissions")).closed(), b"");
+    gate.log_line(&["there is no certificate yet", "submissions"]);
+    assert!(!mta.lines().iter().any(|line| line.starts_with("AUTH")));
+    assert!(!is_answered(gate.console(), &trusts));
+
+    // It can be obtained, and everything is as it should be: without a restart, nor with a session cut.
+    let mut under_way = Client::greeted(gate.mx());
+    drop(taken);
+    gate.signal(Signal::HUP);
+    let first = served(&gate, &trusts);
+    gate.wait_metric("octroi_tls_placeholder", 0.0);
+    wait::until("the console", || is_answered(gate.console(), &trusts).then_some(()));
+    let mut client = Client::secured(gate.address("submission"), &trusts);
+    client.ask("AUTH PLAIN AGFsaWNlAG9wZW5zZXNhbWU=").must(235);
+    let mut client = Client::connect(gate.address("submissions"));
+    client.start_tls(&trusts, "mx.example.org").unwrap();
+    client.banner();
+    assert_eq!(client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec(), first);
+    under_way.deliver("a@example.net", &["b@example.org"], &message("over all of it")).must(250);
+    let said = gate.octroi(&["certs"], "");
+    assert!(said.success && said.text.contains("state/acme/certificate.pem"), "{}", said.text);
+}
+
+/// Whether somebody there does a handshake that `trusts` is content with.
+fn is_answered(at: SocketAddr, trusts: &Arc<ClientConfig>) -> bool {
+    let mut tcp = TcpStream::connect(at).unwrap();
+    let mut tls = ClientConnection::new(Arc::clone(trusts), "mx.example.org".try_into().unwrap()).unwrap();
+    while tls.is_handshaking() {
+        if tls.complete_io(&mut tcp).is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 #[test]

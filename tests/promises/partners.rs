@@ -10,7 +10,8 @@ use std::{
 
 const XCLIENT: &str = "smtpd_authorized_xclient_hosts = 127.0.0.0/8";
 
-fn swaks(args: &[&str], server: SocketAddr) -> Option<partners::Output> {
+/// Sends what `args` say; `None`, with a word, where it is not installed.
+pub fn swaks(args: &[&str], server: SocketAddr) -> Option<partners::Output> {
     let program = partners::find("swaks")?;
     let (host, port) = (server.ip().to_string(), server.port().to_string());
     let common = ["--server", &host, "--port", &port, "--helo", "client.example.net", "--from", "a@example.net"];

@@ -4,7 +4,8 @@ use crate::cli::{
     style::{Colour, Out},
 };
 use crate::config::Config;
-use crate::gate::{settings::TlsMode, tls::Certificate};
+use crate::gate::settings::TlsMode;
+use crate::tls::Certificate;
 use jiff::Timestamp;
 use std::{path::Path, process::ExitCode};
 
@@ -15,8 +16,14 @@ pub(super) fn show(path: &Path, out: &Out) -> Result<ExitCode, Failure> {
     let config = Config::load(path)?;
     let settings = &config.gate.settings;
     let mut good = true;
-    if settings.tls.certificates.is_empty() {
-        out.line("No certificates: `[tls]` names none.");
+    match &settings.tls.acme {
+        _ if !settings.tls.certificates.is_empty() => {}
+        Some(acme) => out.line(format_args!(
+            "No certificate yet: octroi obtains one for {} while it runs. Until then listeners have a self-signed one, and those that take \
+             passwords none.",
+            acme.names.join(", ")
+        )),
+        None => out.line("No certificates: `[tls]` names none."),
     }
     for (n, files) in settings.tls.certificates.iter().enumerate() {
         let certificate = Certificate::load(files)?;

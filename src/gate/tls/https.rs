@@ -1,7 +1,8 @@
 //! TLS for the console: one certificate, no client certificates, HTTP/1.1.
-use super::{Certificate, TlsError, provider};
+use super::{TlsError, provider};
 use crate::telemetry::Metrics;
-use arc_swap::ArcSwap;
+use crate::tls::Certificate;
+use arc_swap::ArcSwapOption;
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
@@ -27,21 +28,22 @@ pub struct Https {
 }
 
 #[derive(Debug)]
-struct Exchangeable(ArcSwap<CertifiedKey>);
+struct Exchangeable(ArcSwapOption<CertifiedKey>);
 
 impl ResolvesServerCert for Exchangeable {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 
 impl Https {
-    /// With a certificate, whose expiry is given to `metrics`.
+    /// With a certificate, whose expiry is given to `metrics`; without one no handshake succeeds until
+    /// there is one.
     ///
     /// # Errors
     /// The cryptography does not do TLS 1.2 and 1.3.
-    pub fn new(certificate: Certificate, metrics: &Metrics) -> Result<Self, TlsError> {
-        let certificate = Arc::new(Exchangeable(ArcSwap::new(told(certificate, metrics))));
+    pub fn new(certificate: Option<Certificate>, metrics: &Metrics) -> Result<Self, TlsError> {
+        let certificate = Arc::new(Exchangeable(ArcSwapOption::new(certificate.map(|one| told(&one, metrics)))));
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Exchangeable>::clone(&certificate);
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
@@ -50,8 +52,8 @@ impl Https {
     }
 
     /// Another certificate for handshakes from now on; connections that are open go on.
-    pub fn exchange(&self, certificate: Certificate, metrics: &Metrics) {
-        self.certificate.0.store(told(certificate, metrics));
+    pub fn exchange(&self, certificate: &Certificate, metrics: &Metrics) {
+        self.certificate.0.store(Some(told(certificate, metrics)));
     }
 
     /// The stream under TLS; its handshake is done with the first read or write.
@@ -61,9 +63,9 @@ impl Https {
     }
 }
 
-fn told(certificate: Certificate, metrics: &Metrics) -> Arc<CertifiedKey> {
+fn told(certificate: &Certificate, metrics: &Metrics) -> Arc<CertifiedKey> {
     metrics.certificates("console", [(certificate.files.certificate.to_string_lossy(), certificate.not_after)].into_iter());
-    certificate.key
+    Arc::clone(certificate.key())
 }
 
 /// A connection whose handshake may be under way: who accepts connections waits for none of them.
