@@ -104,7 +104,12 @@ fn show_listener(listener: &Listener, settings: &Settings, out: &Out) {
 
 fn show_upstream(upstream: &upstream::Settings, out: &Out) {
     let servers: Vec<_> = upstream.servers.iter().map(ToString::to_string).collect();
-    let tls = if upstream.tls.is_some() { "tls" } else { "no tls" };
+    let tls = match &upstream.tls {
+        None => "no tls".to_owned(),
+        Some(tls) => {
+            tls.certificate().map_or_else(|| "tls".to_owned(), |shown| format!("tls, shown {}", shown.files.certificate.display()))
+        }
+    };
     let identity = match upstream.identity {
         upstream::IdentityMode::None => "sees octroi as the client",
         upstream::IdentityMode::Xclient => "told the client by XCLIENT",

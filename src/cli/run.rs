@@ -6,7 +6,7 @@ use super::{
 use crate::acme;
 use crate::config::Config;
 use crate::console;
-use crate::gate::{Gate, release::Recipe};
+use crate::gate::{Gate, Setup, release::Recipe};
 use crate::telemetry::{
     Metrics, http,
     log::{self, Log},
@@ -85,7 +85,7 @@ impl Service {
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
         let Config { gate: setup, metrics: monitoring, console: reviewing, log, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
-        let certificates = certificates(&setup.settings, &reviewing);
+        let certificates = certificates(&setup, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
         let releaser = Recipe::of(&setup);
         let acme = Acme::start(setup.settings.tls.acme.as_ref(), metrics);
@@ -228,7 +228,7 @@ impl Service {
     /// Puts `config` in the place of the one there, or says why not; whether it did.
     fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
-            let certificates = certificates(&config.gate.settings, &config.console);
+            let certificates = certificates(&config.gate, &config.console);
             let drain = config.gate.settings.timeouts.drain;
             let acme = config.gate.settings.tls.acme.clone();
             if config.metrics != self.monitoring || config.log != self.log {
@@ -302,9 +302,11 @@ impl Drop for Acme {
 }
 
 /// The files that are watched.
-fn certificates(gate: &crate::gate::settings::Settings, console: &console::Settings) -> Vec<PathBuf> {
-    let mut files = gate.tls.files();
-    files.extend(console.certificate.iter().flat_map(|files| [files.certificate.clone(), files.private_key.clone()]));
+fn certificates(gate: &Setup, console: &console::Settings) -> Vec<PathBuf> {
+    let shown = gate.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.certificate());
+    let pairs = console.certificate.iter().chain(shown.map(|certificate| &certificate.files));
+    let mut files = gate.settings.tls.files();
+    files.extend(pairs.flat_map(|files| [files.certificate.clone(), files.private_key.clone()]));
     files
 }
 

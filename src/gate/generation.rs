@@ -95,6 +95,8 @@ impl Generation {
     ) -> Result<Arc<Self>, StartError> {
         let Setup { settings, chain, upstreams, routes, quarantine: _, journal: _ } = setup;
         let tls = ServerTls::load(&settings, metrics)?;
+        let shown = upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.certificate());
+        metrics.certificates("upstreams", shown.map(|shown| (shown.files.certificate.to_string_lossy(), shown.not_after)));
         let directory = spool_directory(&settings)?;
         budgets.memory.set_limit(settings.limits.memory);
         budgets.disk.set_limit(settings.limits.spool);

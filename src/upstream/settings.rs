@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`, `[[route]]` and the upstream's part of `[timeouts]`.
 use super::tls::Tls;
-use crate::tls;
+use crate::tls::{self, Certificate, CertificateFiles};
 use crate::value::settings::{Placed, Section, Setting};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use toml::de::DeValue;
@@ -209,10 +209,12 @@ fn tls(section: &mut Section<'_>) -> Option<Tls> {
     let mode = section.choice("tls", &words, TlsMode::Opportunistic);
     let ca = section.take_placed::<PathBuf>("ca");
     let name = section.take_placed::<String>("server_name");
+    let shows = section.has("certificate") | section.has("private_key");
     if mode != TlsMode::Required {
-        for (key, span) in [("ca", ca.map(|p| p.span)), ("server_name", name.map(|p| p.span))] {
-            if let Some(span) = span {
-                // Whoever writes it expects the certificate to be checked, and it would not be.
+        // Whoever writes these expects the certificate to be checked, or ours to be asked for. With a
+        // server that has no TLS today neither would be, and what it refuses then is refused for good.
+        for key in ["ca", "server_name", "certificate", "private_key"] {
+            if let Some(span) = section.place(key) {
                 section.complain_at(span, format!("`{}` means something only with tls = \"required\"", section.path(key)));
             }
         }
@@ -229,13 +231,13 @@ fn tls(section: &mut Section<'_>) -> Option<Tls> {
         Some(Placed { value, span }) => (tls::pinned(&value).map_err(|why| format!("`{}`: {why}", section.path("ca"))), span),
         None => (tls::system().map_err(|why| format!("`{}`: {why}; name a `ca`", section.path("tls"))), section.span()),
     };
-    match roots.and_then(|roots| Tls::required(roots, name)) {
-        Ok(tls) => Some(tls),
-        Err(text) => {
-            section.complain_at(span, text);
-            None
-        }
+    let tls = roots.and_then(|roots| Tls::required(roots, name)).map_err(|text| section.complain_at(span, text)).ok();
+    if !shows {
+        return tls;
     }
+    let files = CertificateFiles::read(section)?;
+    // What is wrong with them has been told.
+    Some(tls?.showing(Certificate::load(&files).ok()?))
 }
 
 fn route(mut section: Section<'_>, known: Option<&[Box<str>]>) -> Option<Route> {

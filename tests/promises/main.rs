@@ -14,6 +14,7 @@ mod attachments;
 mod auth;
 mod bounded;
 mod clamd;
+mod client_certificates;
 mod commands;
 mod configurations;
 mod console;

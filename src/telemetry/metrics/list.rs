@@ -59,7 +59,7 @@ list! {
     pub(super) handshakes: IntCounterVec =
         counters("octroi_tls_handshakes_total", &["listener", "result"], "TLS handshakes with clients.");
     pub(super) certificate_expiry: IntGaugeVec =
-        gauges("octroi_tls_certificate_expiry_timestamp_seconds", &["certificate"], "When a certificate that is served stops being valid.");
+        gauges("octroi_tls_certificate_expiry_timestamp_seconds", &["certificate"], "When a certificate that is served, or shown to an upstream, stops being valid.");
     pub tls_placeholder: IntGauge =
         gauge("octroi_tls_placeholder", "Whether listeners have a self-signed certificate, as [tls.acme] has obtained none yet.");
     pub(super) commands: IntCounterVec =
