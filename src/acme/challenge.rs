@@ -1,9 +1,8 @@
-//! HTTP-01 (RFC 8555 §8.3): the authority asks for a file under our name, over HTTP. It is answered
-//! while an order is under way and at no other time, and nothing else is.
+//! Whoever asks whether a name is ours is answered while an order is under way and at no other time, and
+//! nothing else is. HTTP-01 (RFC 8555 §8.3): the authority asks for a file under the name, over HTTP.
 use std::{
     collections::HashMap,
     io,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -45,8 +44,11 @@ impl Answers {
     }
 }
 
-/// Answers whoever asks, for as long as it is polled.
-pub(super) async fn serve(listener: TcpListener, answers: Answers) {
+/// Has whoever asks answered, for as long as it is polled: each in time, and so many at once.
+pub(super) async fn serve<F>(listener: TcpListener, answer: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     let (places, mut asked) = (Arc::new(Semaphore::new(MOST)), JoinSet::new());
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -55,15 +57,16 @@ pub(super) async fn serve(listener: TcpListener, answers: Answers) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let answers = answers.clone();
+        let answered = answer(stream);
         asked.spawn(async move {
-            let _ = timeout(PATIENCE, answer(stream, &answers)).await;
+            let _ = timeout(PATIENCE, answered).await;
             drop(place);
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
+/// One question over HTTP, and its answer.
+pub(super) async fn answer(mut stream: TcpStream, answers: Answers) -> io::Result<()> {
     let mut question = Vec::new();
     while memchr::memmem::find(&question, b"\r\n\r\n").is_none() && question.len() < LARGEST {
         let mut piece = [0; 1024];
@@ -76,12 +79,6 @@ async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// # Errors
-/// It is taken, or not ours to take.
-pub(super) async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,9 +87,9 @@ mod tests {
     async fn the_answer_is_given_to_who_knows_the_token_and_nothing_else() {
         let answers = Answers::default();
         answers.add("abc", "abc.thumbprint");
-        let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, answers));
+        let serving = tokio::spawn(serve(listener, move |stream| answer(stream, answers.clone())));
         for (question, status, body) in [
             ("GET /.well-known/acme-challenge/abc HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK", "abc.thumbprint"),
             ("GET /.well-known/acme-challenge/abd HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found", ""),

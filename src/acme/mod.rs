@@ -12,7 +12,7 @@
 //! | `due` | when a certificate is to be renewed |
 //! | `account` | who we are to the authority |
 //! | `order` | how one is obtained |
-//! | `challenge` | how the authority is shown that the name is ours (HTTP-01, §8.3) |
+//! | `challenge` | how the authority is shown that the name is ours (HTTP-01, §8.3; TLS-ALPN-01, RFC 8737) |
 //! | `made` | certificates that are signed by nobody else |
 //! | `files` | where account, key and certificate are kept |
 mod account;
@@ -26,10 +26,11 @@ mod settings;
 mod tests;
 
 pub use made::placeholder;
-pub use settings::Settings;
+pub use settings::{Challenge, Settings};
 
 use crate::telemetry::Metrics;
-use std::{path::Path, sync::Arc, time::Duration};
+use crate::tls::challenge::Challenges;
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -40,12 +41,12 @@ use tokio::{
 pub enum AcmeError {
     #[error("the authority: {0}")]
     Authority(#[from] instant_acme::Error),
-    #[error("the authority offers no HTTP-01 for {0}")]
-    NoChallenge(String),
+    #[error("the authority offers no {0} for {1}")]
+    NoChallenge(Challenge, String),
     #[error("the authority does not grant {0}: its order is {1:?}")]
     Denied(String, instant_acme::OrderStatus),
     #[error("nothing can listen for it on {0}: {1}")]
-    Listen(std::net::SocketAddr, std::io::Error),
+    Listen(SocketAddr, std::io::Error),
     #[error("{0}: {1}")]
     File(String, std::io::Error),
     #[error("no key could be made: {0}")]
@@ -63,9 +64,17 @@ const NAP: Duration = Duration::from_secs(3600);
 const AGAIN: Duration = Duration::from_secs(60);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(6 * 3600);
 
+/// Who listens under TLS already, and answers authorities that ask there.
+#[derive(Debug, Clone, Default)]
+pub struct Console {
+    /// `None`: nobody does.
+    pub address: Option<SocketAddr>,
+    pub challenges: Challenges,
+}
+
 /// Sees to it that there is a certificate, for as long as it is polled. Whoever wakes it by `again`
 /// has mended something, and no pause is waited for.
-pub async fn keep(settings: Settings, metrics: Arc<Metrics>, again: Arc<Notify>) {
+pub async fn keep(settings: Settings, console: Console, metrics: Arc<Metrics>, again: Arc<Notify>) {
     if let Err(error) = account::introduce(&settings).await {
         tracing::warn!("the authority could not be told of another contact, and will be with the next order: {error}");
     }
@@ -77,7 +86,7 @@ pub async fn keep(settings: Settings, metrics: Arc<Metrics>, again: Arc<Notify>)
             nap(left.min(NAP), &again).await;
             continue;
         }
-        let obtained = timeout(PATIENCE, order::obtain(&settings)).await.unwrap_or(Err(AcmeError::Late));
+        let obtained = timeout(PATIENCE, order::obtain(&settings, &console)).await.unwrap_or(Err(AcmeError::Late));
         match obtained {
             Ok(()) => {
                 metrics.acme_obtained.inc();

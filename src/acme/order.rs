@@ -1,32 +1,64 @@
 //! How a certificate is obtained: order, challenges, key, certificate (RFC 8555 §7.4).
-use super::{
-    AcmeError, Settings, account,
-    challenge::{self, Answers},
-    due, files, on_a_thread,
-};
+use super::{AcmeError, Challenge, Console, Settings, account, challenge, due, files, made, on_a_thread};
+use crate::tls::challenge::Challenges;
 use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus, RetryPolicy};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use std::time::Duration;
+use tokio::net::TcpListener;
 
 /// Obtains a certificate with a new key and puts both where they are served from.
 ///
 /// # Errors
 /// There is none; what was there stays.
-pub(super) async fn obtain(settings: &Settings) -> Result<(), AcmeError> {
+pub(super) async fn obtain(settings: &Settings, console: &Console) -> Result<(), AcmeError> {
     let account = account::obtain(settings).await?;
     let names: Vec<_> = settings.names.iter().cloned().map(Identifier::Dns).collect();
     let mut order = account.new_order(&NewOrder::new(&names)).await?;
-    let listener = challenge::listen(settings.challenge_address).await;
-    let listener = listener.map_err(|error| AcmeError::Listen(settings.challenge_address, error))?;
-    let answers = Answers::default();
+    let answers = Answers { http: challenge::Answers::default(), tls: Shown(&console.challenges) };
     // It ends with the order, whatever becomes of that.
     tokio::select! {
         obtained = fulfil(settings, &mut order, &answers) => obtained,
-        () = challenge::serve(listener, answers.clone()) => Err(AcmeError::Late),
+        Err(error) = answer(settings, console, &answers) => Err(error),
     }
 }
 
-async fn fulfil(settings: &Settings, order: &mut Order, answers: &Answers) -> Result<(), AcmeError> {
+/// What an authority is told that asks.
+struct Answers<'a> {
+    http: challenge::Answers,
+    tls: Shown<'a>,
+}
+
+/// Shown until this is dropped, and no longer.
+struct Shown<'a>(&'a Challenges);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Answers for as long as it is polled; the console does, where it is the one who is asked.
+async fn answer(settings: &Settings, console: &Console, answers: &Answers<'_>) -> Result<(), AcmeError> {
+    if console.address.is_some_and(|address| settings.is_asked_at(address)) {
+        return std::future::pending().await;
+    }
+    let listener = TcpListener::bind(settings.challenge_address).await;
+    let listener = listener.map_err(|error| AcmeError::Listen(settings.challenge_address, error))?;
+    match settings.challenge {
+        Challenge::Http => challenge::serve(listener, |stream| challenge::answer(stream, answers.http.clone())).await,
+        Challenge::TlsAlpn => {
+            let acceptor = answers.tls.0.acceptor().map_err(|error| AcmeError::Key(error.to_string()))?;
+            challenge::serve(listener, move |stream| acceptor.clone().answer(stream)).await;
+        }
+    }
+    Err(AcmeError::Late)
+}
+
+async fn fulfil(settings: &Settings, order: &mut Order, answers: &Answers<'_>) -> Result<(), AcmeError> {
+    let kind = match settings.challenge {
+        Challenge::Http => ChallengeType::Http01,
+        Challenge::TlsAlpn => ChallengeType::TlsAlpn01,
+    };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
@@ -34,8 +66,16 @@ async fn fulfil(settings: &Settings, order: &mut Order, answers: &Answers) -> Re
             continue;
         }
         let name = authorization.identifier().to_string();
-        let mut challenge = authorization.challenge(ChallengeType::Http01).ok_or(AcmeError::NoChallenge(name))?;
-        answers.add(&challenge.token, challenge.key_authorization().as_str());
+        let challenge = authorization.challenge(kind.clone());
+        let mut challenge = challenge.ok_or_else(|| AcmeError::NoChallenge(settings.challenge, name.clone()))?;
+        let said = challenge.key_authorization();
+        match settings.challenge {
+            Challenge::Http => answers.http.add(&challenge.token, said.as_str()),
+            Challenge::TlsAlpn => {
+                let (certificate, key) = made::answer(&name, said.digest().as_ref())?;
+                answers.tls.0.add(&name, certificate, &key).map_err(|error| AcmeError::Key(error.to_string()))?;
+            }
+        }
         challenge.set_ready().await?;
     }
     let patient = RetryPolicy::new().initial_delay(Duration::from_millis(500)).timeout(Duration::from_secs(120));

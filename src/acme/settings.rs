@@ -1,6 +1,7 @@
 //! `[tls.acme]`.
 use crate::value::settings::{Placed, Section};
 use std::{
+    fmt,
     net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -20,10 +21,40 @@ pub struct Settings {
     pub contact: Vec<String>,
     /// In lower case; at least one.
     pub names: Vec<String>,
-    /// Where the authority finds our answer, as port 80 of those names.
+    /// How the authority is shown that they are ours.
+    pub challenge: Challenge,
+    /// Where it finds our answer, as port 80 or 443 of those names.
     pub challenge_address: SocketAddr,
     /// Of account and certificate.
     pub folder: PathBuf,
+}
+
+/// How an authority is shown that a name is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// By a file under it, over HTTP at port 80 (RFC 8555 §8.3).
+    Http,
+    /// By a certificate at port 443 (RFC 8737).
+    TlsAlpn,
+}
+
+impl Challenge {
+    /// Where the authority looks.
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::TlsAlpn => 443,
+        }
+    }
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http-01",
+            Self::TlsAlpn => "tls-alpn-01",
+        })
+    }
 }
 
 impl Settings {
@@ -45,14 +76,26 @@ impl Settings {
             }
             value
         });
+        let challenge = section.choice("challenge", &[("http-01", Challenge::Http), ("tls-alpn-01", Challenge::TlsAlpn)], Challenge::Http);
+        let usual = SocketAddr::from((Ipv6Addr::UNSPECIFIED, challenge.port()));
         Self {
             directory: directory.map_or_else(|| LETS_ENCRYPT.to_owned(), |directory| directory.value),
             ca,
             contact: contact(section),
             names: names(section, hostname),
-            challenge_address: section.take_or("challenge_address", SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80))),
+            challenge,
+            challenge_address: section.take_or("challenge_address", usual),
             folder: state_dir.join("acme"),
         }
+    }
+
+    /// Whether who listens at `console` under TLS hears the authority's question.
+    #[must_use]
+    pub fn is_asked_at(&self, console: SocketAddr) -> bool {
+        let same = |a: SocketAddr, b: SocketAddr| a.ip().to_canonical() == b.ip().to_canonical();
+        let everywhere = |address: SocketAddr| address.ip().is_unspecified();
+        let at = self.challenge_address;
+        self.challenge == Challenge::TlsAlpn && at.port() == console.port() && (same(at, console) || everywhere(at) || everywhere(console))
     }
 
     /// Certificates and key, in one file.
@@ -94,7 +137,7 @@ fn names(section: &mut Section<'_>, hostname: &str) -> Vec<String> {
     for Placed { value, span } in given {
         let label =
             |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-        // Another way to show that a wildcard is ours than HTTP-01 is not spoken (RFC 8555 §8.4).
+        // The way to show that a wildcard is ours is not spoken (RFC 8555 §8.4).
         if value.contains('.') && value.len() <= 253 && value.split('.').all(label) {
             names.push(value.to_ascii_lowercase());
         } else {

@@ -25,12 +25,34 @@ fn little_has_to_be_said() {
 }
 
 #[test]
+fn the_console_is_asked_where_both_stand_at_one_place() {
+    let settings = |lines: &str| read(&format!("terms_agreed = true\nchallenge = \"tls-alpn-01\"\n{lines}")).0;
+    let usual = settings("");
+    assert_eq!((usual.challenge, usual.challenge_address.port()), (Challenge::TlsAlpn, 443));
+    let here = settings("challenge_address = \"192.0.2.1:443\"");
+    for (console, by_default, if_here) in [
+        ("0.0.0.0:443", true, true),
+        ("[::]:443", true, true),
+        ("192.0.2.1:443", true, true),
+        ("[::ffff:192.0.2.1]:443", true, true),
+        ("192.0.2.2:443", true, false),
+        ("0.0.0.0:8443", false, false),
+    ] {
+        let console = console.parse().unwrap();
+        assert_eq!((usual.is_asked_at(console), here.is_asked_at(console)), (by_default, if_here), "{console}");
+    }
+    let over_http = read("terms_agreed = true\nchallenge_address = \"192.0.2.1:443\"").0;
+    assert!(!over_http.is_asked_at("192.0.2.1:443".parse().unwrap()));
+}
+
+#[test]
 fn mistakes_are_told_at_their_place() {
     for (text, place, why) in [
         ("names = [\"x.example.org\"]\n", "", "`terms_agreed` is missing"),
         ("terms_agreed = false\n", "false", "without your agreement"),
         ("terms_agreed = true\nnames = []\n", "[]", "one name at least"),
         ("terms_agreed = true\nnames = [\"*.example.org\"]\n", "\"*.example.org\"", "wildcards need DNS-01"),
+        ("terms_agreed = true\nchallenge = \"dns-01\"\n", "\"dns-01\"", "\"tls-alpn-01\""),
         ("terms_agreed = true\ncontact = [\"nobody\"]\n", "\"nobody\"", "is no mail address"),
         ("terms_agreed = true\ndirectory = \"http://x/\"\n", "\"http://x/\"", "no URL that begins with https://"),
         ("terms_agreed = true\ndirectory = \"https://x/ y\"\n", "\"https://x/ y\"", "no URL that begins with https://"),

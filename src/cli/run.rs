@@ -11,6 +11,7 @@ use crate::telemetry::{
     Metrics, http,
     log::{self, Log},
 };
+use crate::tls::challenge::Challenges;
 use arc_swap::ArcSwap;
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -76,6 +77,8 @@ pub(super) struct Service {
     /// As it is configured: a port that is 0 there is another in truth.
     monitoring: http::Settings,
     acme: Option<Acme>,
+    /// To authorities that ask whose a name is.
+    known: acme::Console,
     reviewing: console::Settings,
     log: log::Settings,
 }
@@ -88,7 +91,7 @@ impl Service {
         let certificates = certificates(&setup, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
         let releaser = Recipe::of(&setup);
-        let acme = Acme::start(setup.settings.tls.acme.as_ref(), metrics);
+        let (acme, challenges) = (setup.settings.tls.acme.clone(), Challenges::default());
         let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
         let http = match monitoring.address {
             Some(address) => {
@@ -115,14 +118,29 @@ impl Service {
                     journal,
                     metrics,
                     releaser,
+                    challenges: challenges.clone(),
                     measure: Box::new(move || measure(&measured)),
                 };
                 Some(console::Server::start(address, parts)?)
             }
             None => None,
         };
-        let service =
-            Self { gate, http, console, metrics: Arc::clone(metrics), drain, source, certificates, acme, monitoring, reviewing, log };
+        let known = acme::Console { address: console.as_ref().map(console::Server::address), challenges };
+        let acme = Acme::start(acme, known.clone(), metrics);
+        let service = Self {
+            gate,
+            http,
+            console,
+            metrics: Arc::clone(metrics),
+            drain,
+            source,
+            certificates,
+            acme,
+            known,
+            monitoring,
+            reviewing,
+            log,
+        };
         service.reloaded(true);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
@@ -251,7 +269,7 @@ impl Service {
                 console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);
             }
             if self.acme.as_ref().map(|acme| &acme.settings) != acme.as_ref() {
-                self.acme = Acme::start(acme.as_ref(), &self.metrics);
+                self.acme = Acme::start(acme, self.known.clone(), &self.metrics);
             }
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
             Ok(())
@@ -288,9 +306,9 @@ struct Acme {
 }
 
 impl Acme {
-    fn start(settings: Option<&acme::Settings>, metrics: &Arc<Metrics>) -> Option<Self> {
-        let (settings, again) = (settings?.clone(), Arc::new(Notify::new()));
-        let task = tokio::spawn(acme::keep(settings.clone(), Arc::clone(metrics), Arc::clone(&again)));
+    fn start(settings: Option<acme::Settings>, console: acme::Console, metrics: &Arc<Metrics>) -> Option<Self> {
+        let (settings, again) = (settings?, Arc::new(Notify::new()));
+        let task = tokio::spawn(acme::keep(settings.clone(), console, Arc::clone(metrics), Arc::clone(&again)));
         Some(Self { settings, again, task })
     }
 }

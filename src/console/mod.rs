@@ -65,6 +65,7 @@ use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::Store;
 use crate::telemetry::Metrics;
+use crate::tls::challenge::Challenges;
 use arc_swap::ArcSwap;
 use axum::{Router, middleware, routing::get};
 use std::{net::SocketAddr, sync::Arc};
@@ -81,6 +82,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Reads and releases what is held; another after a reload.
     pub releaser: Arc<ArcSwap<Releaser>>,
+    /// What authorities are answered that ask here whose a name is.
+    pub challenges: Challenges,
     /// Sets the metrics that are not counted as it happens.
     pub measure: Box<dyn Fn() + Send + Sync>,
 }

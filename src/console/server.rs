@@ -47,7 +47,7 @@ impl Server {
         if certificate.is_none() {
             tracing::warn!("console: no certificate yet: it answers nobody until [tls.acme] has obtained the first");
         }
-        let https = Https::new(certificate, &parts.metrics)?;
+        let https = Https::new(certificate, parts.challenges.clone(), &parts.metrics)?;
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

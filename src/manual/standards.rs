@@ -18,6 +18,7 @@
 //! | RFC 7435 | opportunistic TLS to the upstream | [`upstream`](crate::upstream) | |
 //! | RFC 7504 | 521 | | understood from upstreams |
 //! | RFC 8314 | implicit TLS | [`gate`](crate::gate) | |
+//! | RFC 8555, 8737 | ACME | [`acme`](crate::acme) | HTTP-01 and TLS-ALPN-01; no DNS-01, and so no wildcards; nothing is revoked |
 //! | RFC 8601 | `Authentication-Results` | [`gate`](crate::gate), stage `auth` | those in our name are removed; `iprev` is `fail` also where the address has no name at all |
 //! | RFC 8617 | ARC | stage `auth` | verified, not sealed; at most twenty sets |
 //! | RFC 8689 | REQUIRETLS | | offered over TLS where every upstream has it, and kept on a verified connection only |

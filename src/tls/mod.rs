@@ -3,6 +3,7 @@
 //!
 //! TLS 1.2 and 1.3 only, which is all rustls has (RFC 8996).
 mod certificate;
+pub mod challenge;
 pub mod ja4;
 
 pub use certificate::{Certificate, CertificateFiles, FileError, made_here, read_roots};

@@ -22,14 +22,20 @@ struct Pebble {
     dir: TempDir,
     directory: SocketAddr,
     management: SocketAddr,
-    /// Where it looks for our answer, instead of port 80.
+    /// Where it looks for our answer, instead of port 80, and of 443.
     http: SocketAddr,
+    tls: SocketAddr,
     children: Vec<Child>,
 }
 
 impl Pebble {
     /// Certificates live so many seconds. `None`, with a word, where it is not installed.
     fn start(life: u64) -> Option<Self> {
+        Self::asking(life, places::free())
+    }
+
+    /// One that looks for answers over TLS there.
+    fn asking(life: u64, tls: SocketAddr) -> Option<Self> {
         let (pebble, dns, _) = (partners::find("pebble")?, partners::find("pebble-challtestsrv")?, partners::find("python3")?);
         let dir = tempfile::tempdir().unwrap();
         let [directory, management, http, resolver, of_resolver] = [(); 5].map(|()| places::free());
@@ -38,7 +44,7 @@ impl Pebble {
         fs::write(dir.path().join("ca.pem"), own.pem()).unwrap();
         let config = serde_json::json!({ "pebble": {
             "listenAddress": directory.to_string(), "managementListenAddress": management.to_string(),
-            "certificate": chain, "privateKey": key, "httpPort": http.port(), "tlsPort": 1,
+            "certificate": chain, "privateKey": key, "httpPort": http.port(), "tlsPort": tls.port(),
             "ocspResponderURL": "", "externalAccountBindingRequired": false, "certificateValidityPeriod": life,
         }});
         fs::write(dir.path().join("pebble.json"), config.to_string()).unwrap();
@@ -61,7 +67,7 @@ impl Pebble {
         authority.arg("-config").arg(dir.path().join("pebble.json")).args(["-dnsserver", &resolver.to_string()]);
         authority.env("PEBBLE_VA_NOSLEEP", "1");
         let children = vec![quiet(&mut names), quiet(&mut authority)];
-        let pebble = Self { dir, directory, management, http, children };
+        let pebble = Self { dir, directory, management, http, tls, children };
         for address in [directory, management, of_resolver] {
             wait::until("the authority to listen", || TcpStream::connect(address).ok());
         }
@@ -254,14 +260,58 @@ fn until_the_first_is_there_one_is_shown_that_nobody_can_verify_but_not_for_pass
 
 /// Whether somebody there does a handshake that `trusts` is content with.
 fn is_answered(at: SocketAddr, trusts: &Arc<ClientConfig>) -> bool {
+    is_answered_in(&[], at, trusts).is_some()
+}
+
+/// The same, for a client that wants to speak one of `protocols`; the one that was agreed on.
+fn is_answered_in(protocols: &[&[u8]], at: SocketAddr, trusts: &Arc<ClientConfig>) -> Option<Option<Vec<u8>>> {
     let mut tcp = TcpStream::connect(at).unwrap();
-    let mut tls = ClientConnection::new(Arc::clone(trusts), "mx.example.org".try_into().unwrap()).unwrap();
+    let mut config = ClientConfig::clone(trusts);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let mut tls = ClientConnection::new(Arc::new(config), "mx.example.org".try_into().unwrap()).unwrap();
     while tls.is_handshaking() {
-        if tls.complete_io(&mut tcp).is_err() {
-            return false;
-        }
+        tls.complete_io(&mut tcp).ok()?;
     }
-    true
+    Some(tls.alpn_protocol().map(<[u8]>::to_vec))
+}
+
+#[test]
+fn the_names_are_shown_to_be_ours_over_tls_too() {
+    let Some(pebble) = Pebble::start(3600) else { return };
+    let mta = Mta::start();
+    let names = "challenge = \"tls-alpn-01\"\nnames = [\"mx.example.org\", \"more.example.org\"]";
+    let mut gate = gate(&mta, &pebble.settings_with(pebble.tls, names));
+    gate.run();
+    gate.wait_ready();
+    let trusts = pebble.client();
+    let first = served(&gate, &trusts);
+    assert_eq!(shown(&gate, &trusts, "more.example.org"), Some(first));
+    assert_eq!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")), (1.0, 0.0));
+    assert!(TcpStream::connect(pebble.tls).is_err(), "nobody listens for challenges when none is to come");
+}
+
+/// Port 443 is where a console stands; it need not make way, and has no certificate itself yet.
+#[test]
+fn the_console_answers_authorities_that_ask_at_its_place() {
+    let mta = Mta::start();
+    let mut gate = with_none(Setup::before(mta.address()).mx().console(""), "# here\n");
+    let Some(pebble) = Pebble::asking(3600, gate.console()) else { return };
+    gate.reconfigure("# here\n", &pebble.settings_with(pebble.tls, "challenge = \"tls-alpn-01\""));
+    gate.run();
+    gate.wait_ready();
+    let trusts = pebble.client();
+    served(&gate, &trusts);
+    wait::until("the console", || is_answered(gate.console(), &trusts).then_some(()));
+    assert_eq!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")), (1.0, 0.0));
+    // Who asks as an authority does, when none has reason to, is not answered; browsers are.
+    for (protocols, answered) in [
+        (&[&b"acme-tls/1"[..]][..], None),
+        (&[b"http/1.1"], Some(Some(b"http/1.1".to_vec()))),
+        (&[b"acme-tls/1", b"http/1.1"], Some(Some(b"http/1.1".to_vec()))),
+        (&[], Some(None)),
+    ] {
+        assert_eq!(is_answered_in(protocols, gate.console(), &trusts), answered, "{protocols:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! TLS for the console: one certificate, no client certificates, HTTP/1.1.
 use super::{TlsError, provider};
 use crate::telemetry::Metrics;
-use crate::tls::Certificate;
+use crate::tls::{
+    Certificate,
+    challenge::{Challenges, PROTOCOL},
+};
 use arc_swap::ArcSwapOption;
 use rustls::{
     ServerConfig,
@@ -28,32 +31,36 @@ pub struct Https {
 }
 
 #[derive(Debug)]
-struct Exchangeable(ArcSwapOption<CertifiedKey>);
+struct Exchangeable {
+    current: ArcSwapOption<CertifiedKey>,
+    challenges: Challenges,
+}
 
 impl ResolvesServerCert for Exchangeable {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.challenges.answer(&hello).unwrap_or_else(|| self.current.load_full())
     }
 }
 
 impl Https {
     /// With a certificate, whose expiry is given to `metrics`; without one no handshake succeeds until
-    /// there is one.
+    /// there is one, but those of authorities that have a question answered by `challenges`.
     ///
     /// # Errors
     /// The cryptography does not do TLS 1.2 and 1.3.
-    pub fn new(certificate: Option<Certificate>, metrics: &Metrics) -> Result<Self, TlsError> {
-        let certificate = Arc::new(Exchangeable(ArcSwapOption::new(certificate.map(|one| told(&one, metrics)))));
+    pub fn new(certificate: Option<Certificate>, challenges: Challenges, metrics: &Metrics) -> Result<Self, TlsError> {
+        let current = ArcSwapOption::new(certificate.map(|one| told(&one, metrics)));
+        let certificate = Arc::new(Exchangeable { current, challenges });
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Exchangeable>::clone(&certificate);
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), PROTOCOL.to_vec()];
         Ok(Self { certificate, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
     /// Another certificate for handshakes from now on; connections that are open go on.
     pub fn exchange(&self, certificate: &Certificate, metrics: &Metrics) {
-        self.certificate.0.store(Some(told(certificate, metrics)));
+        self.certificate.current.store(Some(told(certificate, metrics)));
     }
 
     /// The stream under TLS; its handshake is done with the first read or write.
@@ -81,6 +88,8 @@ impl HttpsStream {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<TcpStream>>> {
         if let State::Handshake(accept) = &mut self.0 {
             match ready!(Pin::new(accept).poll(cx)) {
+                // It has seen what it wanted to see, and nothing more is said (RFC 8737 §3).
+                Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(PROTOCOL) => self.0 = State::Failed,
                 Ok(stream) => self.0 = State::Open(Box::new(stream)),
                 Err(error) => {
                     // It must not be polled again.
