@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Direct,
     /// The binary built with this benchmark.
     Octroi,
+    /// The same with `[journal] enabled = false`: what the journal costs is the difference.
+    Unjournaled,
     /// In TCP mode; terminating TLS for the TLS cases.
     Haproxy,
     /// Its before-queue filter, `smtpd_proxy_filter`.
@@ -47,6 +49,7 @@ impl fmt::Display for Kind {
         f.pad(match self {
             Self::Direct => "direct",
             Self::Octroi => "octroi",
+            Self::Unjournaled => "no journal",
             Self::Haproxy => "HAProxy",
             Self::Postfix => "Postfix",
         })
@@ -58,7 +61,7 @@ impl Kind {
     pub(crate) fn missing(self, octroi: &Path) -> Option<String> {
         let needed = match self {
             Self::Direct => return None,
-            Self::Octroi => octroi,
+            Self::Octroi | Self::Unjournaled => octroi,
             Self::Haproxy => Path::new(HAPROXY),
             Self::Postfix if !rustix::process::geteuid().is_root() => {
                 return Some("Postfix starts as root only".into());
@@ -72,12 +75,12 @@ impl Kind {
     pub(crate) fn version(self, octroi: &Path) -> String {
         let mut command = match self {
             Self::Direct => return String::new(),
-            Self::Octroi => Command::new(octroi),
+            Self::Octroi | Self::Unjournaled => Command::new(octroi),
             Self::Haproxy => Command::new(HAPROXY),
             Self::Postfix => Command::new("/usr/sbin/postconf"),
         };
         command.args(match self {
-            Self::Octroi => ["--version"].as_slice(),
+            Self::Octroi | Self::Unjournaled => ["--version"].as_slice(),
             Self::Haproxy => &["-v"],
             _ => &["-d", "mail_version"],
         });
@@ -125,7 +128,8 @@ impl Proxy {
         let setup = Setup { directory: directory.path(), plain, tls, sink: sink.plain };
         let mut command = match kind {
             Kind::Direct => return Err("the direct path is not started".into()),
-            Kind::Octroi => setup.octroi(octroi, metrics)?,
+            Kind::Octroi => setup.octroi(octroi, metrics, true)?,
+            Kind::Unjournaled => setup.octroi(octroi, metrics, false)?,
             Kind::Haproxy => setup.haproxy()?,
             Kind::Postfix => setup.postfix()?,
         };
@@ -226,7 +230,7 @@ pub(crate) fn stop_on_interrupt() -> Outcome<()> {
 }
 
 impl Setup<'_> {
-    fn octroi(&self, binary: &Path, metrics: SocketAddr) -> Outcome<Command> {
+    fn octroi(&self, binary: &Path, metrics: SocketAddr, journal: bool) -> Outcome<Command> {
         let Self { directory, plain, tls, sink } = self;
         let directory = directory.display();
         let text = format!(
@@ -258,6 +262,9 @@ spool = "8GiB"
 addresses = ["{sink}"]
 tls = "off"
 identity = "none"
+
+[journal]
+enabled = {journal}
 
 [metrics]
 address = "{metrics}"

@@ -14,6 +14,7 @@ use crate::smtp::Reply;
 use crate::telemetry::{Outcome, Violation};
 use crate::value::Id;
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -127,10 +128,11 @@ impl Record {
         let decoded = |field: Option<String>| field.map(|field| line(&words::decode(&field).unwrap_or(field), TEXT));
         let (subject, header_from) = (decoded(self.subject).filter(|_| settings.subjects), decoded(self.header_from));
         let terms = Terms::default();
-        let text = |text: &str| {
-            let text = line(text, TEXT);
-            hide.map_or_else(|| text.clone(), |hide| hide.scrub(&text))
+        let bounded = |text: &str, max| match hide {
+            Some(hide) => cut(&hide.scrub(&line(text, TEXT)), max),
+            None => line(text, max),
         };
+        let text = |text: &str| bounded(text, TEXT);
         let address =
             |address: &str| hide.filter(|_| !address.is_empty()).map_or_else(|| line(address, TEXT), |hide| hide.address(address));
         let client = &*self.client;
@@ -147,7 +149,7 @@ impl Record {
                 resumed: facts.resumed,
                 ja4: facts.ja4.as_deref().map(str::to_owned),
             }),
-            findings: self.findings.iter().take(FINDINGS).map(|finding| Found::of(finding, &|found| cut(&text(found), FINDING))).collect(),
+            findings: self.findings.iter().take(FINDINGS).map(|finding| Found::of(finding, &|found| bounded(found, FINDING))).collect(),
             more_findings: self.findings.len().saturating_sub(FINDINGS) as u64,
             stages: self.timings.iter().map(Stage::from).collect(),
             unfinished: self.unfinished,
@@ -189,7 +191,10 @@ impl Record {
                 Some(hide) => authors.iter().map(|author| hide.address(author)).collect::<Vec<_>>().join(", "),
                 None => from.to_owned(),
             }),
-            subject: subject.map(|subject| hide.map_or_else(|| subject.clone(), |hide| hide.scrub(&subject))),
+            subject: subject.map(|subject| match hide {
+                Some(hide) => hide.scrub(&subject),
+                None => subject,
+            }),
             message_id: self.message_id.map(|id| line(&id, TEXT)),
             size: self.size,
             verdict: self.verdict.map(|verdict| verdict.as_str().to_owned()),
@@ -240,8 +245,8 @@ impl Row {
             terms.address(Of::From, Of::FromDomain, author, hide);
         }
         for Found { name, value } in self.details.findings.iter().take(TERMS) {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            terms.add(Of::Finding, &format!("{name}={value}"));
+            let value = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
+            terms.add_parts(Of::Finding, &[name, "=", &value]);
         }
         for attachment in self.details.attachments.iter().take(TERMS) {
             attachment.names.iter().for_each(|name| terms.add(Of::Attachment, name));
@@ -268,11 +273,18 @@ fn heap(value: &Value) -> usize {
 
 /// On one line, without what would move a cursor, and not longer than `max` characters.
 pub(super) fn line(text: &str, max: usize) -> String {
+    // The usual, and written some twenty times a row.
+    if text.len() <= max && text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return text.to_owned();
+    }
     cut(text, max).chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
 }
 
 /// Its first `max` characters; an ellipsis says that there were more.
 pub(super) fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

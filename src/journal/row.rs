@@ -3,6 +3,7 @@ use crate::chain::{Finding, StageTiming, Value};
 use crate::storage::{self, Statement, StorageError};
 use crate::value::millis;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Keys of one millisecond.
@@ -10,6 +11,9 @@ const PER_MILLISECOND: i64 = 4096;
 
 /// And of one hour.
 pub(super) const PER_HOUR: i64 = 3_600_000 * PER_MILLISECOND;
+
+/// Statements that write a row.
+pub(super) const OF_A_ROW: usize = 2;
 
 /// What a row tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -159,7 +163,7 @@ pub struct Tls {
 /// A finding: a documented name, and a text, a number or a truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    pub name: String,
+    pub name: Cow<'static, str>,
     pub value: serde_json::Value,
 }
 
@@ -170,10 +174,10 @@ pub struct Stage {
     pub stage: String,
     pub seconds: f64,
     /// `pass`, `refuse`, `discard`, `quarantine`, `edit`, `incomplete`.
-    pub result: String,
+    pub result: Cow<'static, str>,
     /// Why it did not finish: `late`, `failed` …
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub incomplete: Option<String>,
+    pub incomplete: Option<Cow<'static, str>>,
     /// How much it found.
     #[serde(skip_serializing_if = "is_zero")]
     pub findings: u64,
@@ -232,7 +236,7 @@ impl Found {
             Value::Real(real) => serde_json::Number::from_f64(*real).map_or(serde_json::Value::Null, serde_json::Value::Number),
             Value::Flag(flag) => (*flag).into(),
         };
-        Self { name: finding.name.to_owned(), value }
+        Self { name: finding.name.into(), value }
     }
 
     /// The value as rules and the log write it.
@@ -247,8 +251,8 @@ impl From<&StageTiming> for Stage {
         Self {
             stage: timing.stage.to_string(),
             seconds: seconds(timing.took),
-            result: timing.result.as_str().to_owned(),
-            incomplete: timing.incomplete.map(|why| why.as_str().to_owned()),
+            result: timing.result.as_str().into(),
+            incomplete: timing.incomplete.map(|why| why.as_str().into()),
             findings: timing.findings as u64,
         }
     }
@@ -273,38 +277,39 @@ pub(super) const COLUMNS: &str = "row.key, row.at, row.kind, row.phase, row.list
     row.decided_by, row.violation, row.upstream, row.reply, row.queue_id, row.error, row.details";
 
 impl Row {
-    /// Writes it, and what it is found by.
-    pub(super) fn statements(&self, terms: String) -> [Statement; 2] {
+    /// Writes it, and what it is found by; both have the key as their first parameter.
+    pub(super) fn into_statements(self, terms: String) -> [Statement; OF_A_ROW] {
         let details = serde_json::to_string(&self.details).unwrap_or_else(|_| "{}".to_owned());
         let row = Statement::new(
             "INSERT INTO journal_row VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
              ?21, ?22, ?23, ?24, ?25, ?26)",
         )
+        .with_room(26)
         .with(self.key)
         .with(millis(self.at))
         .with(self.kind.as_str())
-        .with(self.phase.as_deref())
-        .with(&*self.listener)
-        .with(self.session.as_deref())
-        .with(self.message.as_deref())
-        .with(&*self.client)
+        .with(self.phase)
+        .with(self.listener)
+        .with(self.session)
+        .with(self.message)
+        .with(self.client)
         .with(i64::from(self.port))
-        .with(self.helo.as_deref())
-        .with(self.account.as_deref())
-        .with(self.sender.as_deref())
+        .with(self.helo)
+        .with(self.account)
+        .with(self.sender)
         .with(self.recipients.join("\n"))
         .with(self.nrcpt)
-        .with(self.header_from.as_deref())
-        .with(self.subject.as_deref())
-        .with(self.message_id.as_deref())
+        .with(self.header_from)
+        .with(self.subject)
+        .with(self.message_id)
         .with(self.size)
-        .with(self.verdict.as_deref())
-        .with(self.decided_by.as_deref())
+        .with(self.verdict)
+        .with(self.decided_by)
         .with((!self.violations.is_empty()).then(|| self.violations.join(" ")))
-        .with(self.upstream.as_deref())
-        .with(self.reply.as_deref())
-        .with(self.queue_id.as_deref())
-        .with(self.error.as_deref())
+        .with(self.upstream)
+        .with(self.reply)
+        .with(self.queue_id)
+        .with(self.error)
         .with(details);
         [row, Statement::new("INSERT INTO journal_term (rowid, terms) VALUES (?1, ?2)").with(self.key).with(terms)]
     }

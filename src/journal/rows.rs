@@ -64,8 +64,8 @@ impl Rows {
         self.hide.load_full()
     }
 
-    pub(super) async fn write(&self, batch: Vec<Statement>) -> Result<(), StorageError> {
-        self.database.write(batch).await.map(drop)
+    pub(super) async fn write(&self, batch: Arc<[Statement]>) -> Result<(), StorageError> {
+        self.database.write_shared(batch).await.map(drop)
     }
 
     /// The rows that `query` asks for, newest first.
@@ -129,7 +129,7 @@ impl Rows {
         let old_hours = Statement::new("DELETE FROM journal_hour WHERE hour < ?1").with(limit / PER_HOUR);
         for _ in 0..ROUND {
             if self.remove_before(limit).await? < STEP {
-                self.write(vec![old_hours]).await?;
+                self.write([old_hours].into()).await?;
                 return self.make_room(settings.size).await;
             }
         }

@@ -78,15 +78,27 @@ const WORDS: usize = 60;
 const WORD: usize = 40;
 
 /// The terms of one row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Terms(String);
+
+impl Default for Terms {
+    /// With room for what a message usually has.
+    fn default() -> Self {
+        Self(String::with_capacity(1024))
+    }
+}
 
 impl Terms {
     pub(super) fn add(&mut self, of: Of, value: &str) {
+        self.add_parts(of, &[value]);
+    }
+
+    /// One term, of what stands in several places.
+    pub(super) fn add_parts(&mut self, of: Of, parts: &[&str]) {
         if !self.0.is_empty() {
             self.0.push(' ');
         }
-        push(&mut self.0, of, value);
+        push(&mut self.0, of, parts);
     }
 
     pub(super) fn add_some(&mut self, of: Of, value: Option<&str>) {
@@ -123,10 +135,25 @@ impl Terms {
 }
 
 /// Without the blanks that divide terms, and what no index should see.
-fn push(to: &mut String, of: Of, value: &str) {
+fn push(to: &mut String, of: Of, parts: &[&str]) {
     to.push_str(of.prefix());
-    let folded = value.chars().take(LONGEST).flat_map(char::to_lowercase);
-    to.extend(folded.map(|c| if c == ' ' || c.is_control() { '_' } else { c }));
+    let mut room = LONGEST;
+    for part in parts {
+        let octets = part.as_bytes();
+        // The usual: a row has some forty terms.
+        if octets.len() <= room && octets.iter().all(|octet| matches!(octet, b'!'..=b'~')) {
+            let at = to.len();
+            to.push_str(part);
+            if let Some(term) = to.get_mut(at..) {
+                term.make_ascii_lowercase();
+            }
+            room -= octets.len();
+            continue;
+        }
+        let (before, chars) = (room, part.chars().take(room));
+        room = before - chars.clone().count();
+        to.extend(chars.flat_map(char::to_lowercase).map(|c| if c == ' ' || c.is_control() { '_' } else { c }));
+    }
 }
 
 /// What people take for words: letters and digits of any script.
@@ -164,7 +191,7 @@ impl Expression {
     /// The term itself.
     pub(super) fn is(of: Of, value: &str) -> Self {
         let mut term = String::new();
-        push(&mut term, of, value);
+        push(&mut term, of, &[value]);
         Self(format!("\"{}\"", term.replace('"', "\"\"")))
     }
 

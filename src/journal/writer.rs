@@ -1,7 +1,7 @@
 //! The one who writes rows, many at a time, and removes those that are too old.
 use super::{
     record::Record,
-    row::{Kind, Row, next_key},
+    row::{Kind, OF_A_ROW, Row, next_key},
     rows::Rows,
     settings::Settings,
 };
@@ -98,15 +98,17 @@ impl Writer {
     async fn write(&mut self, batch: Vec<Box<Record>>) {
         let settings = self.settings.load_full();
         let hide = self.rows.hide();
+        let times: Vec<_> = batch.iter().map(|record| record.at).collect();
         let mut rows: Vec<(Row, String)> = Vec::with_capacity(batch.len());
         for record in batch {
             self.last = next_key(self.last, record.at);
             rows.push(record.into_row(self.last, &settings, hide.as_deref()));
         }
+        let mut statements = statements(rows);
         let mut again = true;
         loop {
-            let error = match self.rows.write(statements(&rows)).await {
-                Ok(()) => return self.written(rows.len()),
+            let error = match self.rows.write(Arc::clone(&statements)).await {
+                Ok(()) => return self.written(times.len()),
                 Err(error) => error,
             };
             if self.failing.is_none() {
@@ -114,16 +116,17 @@ impl Writer {
                 tracing::error!("the journal cannot be written, and mail goes on without: {error}");
             }
             let may_pass = matches!(error, StorageError::Busy | StorageError::Full(_));
-            if self.ended.is_cancelled() || !(may_pass || again) {
-                return self.lost(rows.len());
-            }
-            if !may_pass {
+            if !may_pass && again {
                 // Perhaps a row of that key is there, from before a clock was set back.
                 again = false;
-                for (row, _) in &mut rows {
-                    self.last = next_key(self.last.wrapping_add(17), row.at);
-                    row.key = self.last;
+                for (statements, at) in Arc::make_mut(&mut statements).chunks_mut(OF_A_ROW).zip(&times) {
+                    self.last = next_key(self.last.wrapping_add(17), *at);
+                    statements.iter_mut().for_each(|statement| statement.set_first(self.last));
                 }
+                continue;
+            }
+            if self.ended.is_cancelled() || !may_pass {
+                return self.lost(times.len());
             }
             let _ = timeout(AGAIN, self.ended.cancelled()).await;
         }
@@ -144,10 +147,10 @@ impl Writer {
     }
 }
 
-/// What writes `rows`, and what they add to the hours they are of.
-fn statements(rows: &[(Row, String)]) -> Vec<Statement> {
+/// What writes `rows`, [`OF_A_ROW`] of each, and then what they add to the hours they are of.
+fn statements(rows: Vec<(Row, String)>) -> Arc<[Statement]> {
     let mut counts = BTreeMap::<(i64, &str, &str), u64>::new();
-    for (row, _) in rows {
+    for (row, _) in &rows {
         let hour = super::summary::hour(row.at);
         count(row, &mut |what, value| *counts.entry((hour, what, value)).or_default() += 1);
     }
@@ -156,7 +159,8 @@ fn statements(rows: &[(Row, String)]) -> Vec<Statement> {
                          ON CONFLICT (hour, what, value) DO UPDATE SET count = count + excluded.count";
         Statement::new(statement).with(hour).with(what).with(value).with(count)
     });
-    rows.iter().flat_map(|(row, terms)| row.statements(terms.clone())).chain(counts).collect()
+    let counts: Vec<_> = counts.collect();
+    rows.into_iter().flat_map(|(row, terms)| row.into_statements(terms)).chain(counts).collect()
 }
 
 /// What a row counts as. Values are ours or the configuration's.

@@ -36,6 +36,20 @@ impl Statement {
         self
     }
 
+    /// For a statement with many parameters: so many will come.
+    #[must_use]
+    pub fn with_room(mut self, parameters: usize) -> Self {
+        self.parameters.reserve_exact(parameters);
+        self
+    }
+
+    /// Another value for the first parameter, which has to be there.
+    pub fn set_first(&mut self, value: impl Into<Value>) {
+        if let Some(first) = self.parameters.first_mut() {
+            *first = value.into();
+        }
+    }
+
     /// Where it changes no row, nothing of its batch is done.
     #[must_use]
     pub fn must_change(mut self) -> Self {

@@ -106,8 +106,8 @@ impl Seen {
                 seconds: stage.seconds,
                 from: share((chain_ends - stage.seconds).max(0.0) / total),
                 length: share(stage.seconds / total),
-                result: stage.result.clone(),
-                incomplete: stage.incomplete.clone(),
+                result: stage.result.clone().into_owned(),
+                incomplete: stage.incomplete.clone().map(std::borrow::Cow::into_owned),
             });
         }
         let last = if self.row.verdict.as_deref() == Some("delivered") { "deliver" } else { "answer" };

@@ -256,7 +256,7 @@ proptest! {
                 let client = client();
                 let record = Record { error: Some(value.clone()), ..Record::new(Kind::Violation, &client, "SMTP") };
                 let (row, _) = record.into_row(n as i64 + 1, &Settings::default(), None);
-                rows.write(row.statements(terms.into_string()).into()).await.unwrap();
+                rows.write(row.into_statements(terms.into_string()).into()).await.unwrap();
             }
             for (n, value) in values.iter().enumerate() {
                 let query = Query { helo: Some(value.clone()), ..Query::new(9) };

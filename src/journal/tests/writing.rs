@@ -39,6 +39,26 @@ async fn a_locked_database_is_waited_for_by_the_writer_alone() {
     index_is_whole(directory.path());
 }
 
+/// As after a clock that was set back: the keys of the coming moments are there already.
+#[tokio::test]
+async fn rows_whose_keys_are_taken_get_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    let connection = Connection::open(directory.path().join("journal.db")).unwrap();
+    let taken = "INSERT INTO journal_row (key, at, kind, listener, client, port, recipients, nrcpt, size, details) \
+                 SELECT ?1 + 4096 * value, 0, 'violation', '', '', 0, '', 0, 0, '{}' FROM \
+                 (WITH RECURSIVE n (value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM n LIMIT 20000) SELECT value FROM n)";
+    connection.execute(taken, [row::first_key(SystemTime::now())]).unwrap();
+    for _ in 0..3 {
+        tell(&journal);
+    }
+    book.close().await;
+    let told = metrics.journal_rows.get();
+    assert!(told >= 3 && rows_in(directory.path()) as u64 == 20_000 + told, "{told}");
+    let found = "SELECT count(*) FROM journal_term WHERE journal_term MATCH '\"l:mx\"' AND rowid IN (SELECT key FROM journal_row)";
+    assert_eq!(connection.query_row(found, [], |row| row.get::<_, i64>(0)).unwrap() as u64, told, "found by the same keys");
+}
+
 #[tokio::test]
 async fn what_finds_no_room_is_counted() {
     let directory = tempfile::tempdir().unwrap();
@@ -101,9 +121,9 @@ async fn what_is_too_old_or_too_much_goes_from_row_and_index() {
         let record = Record { at, violations: vec![Violation::Nul; 100], error, ..Record::new(Kind::Violation, &client, "SMTP") };
         last = row::next_key(last, record.at);
         let (row, terms) = record.into_row(last, &settings, None);
-        batch.extend(row.statements(terms));
+        batch.extend(row.into_statements(terms));
     }
-    rows.write(batch).await.unwrap();
+    rows.write(batch.into()).await.unwrap();
     assert!(rows.tidy(&settings, &metrics).await);
     assert_eq!(rows_in(directory.path()), 3200 - 1200 + 1799, "rows of more than ninety days");
     index_is_whole(directory.path());

@@ -114,6 +114,14 @@ impl Database {
     /// # Errors
     /// Nothing was done, where the error [says so](StorageError::leaves_nothing).
     pub async fn write(&self, batch: Vec<Statement>) -> Result<Vec<usize>, StorageError> {
+        self.write_shared(batch.into()).await
+    }
+
+    /// The same for a batch that may have to be written again: the caller keeps it.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_shared(&self, batch: Arc<[Statement]>) -> Result<Vec<usize>, StorageError> {
         let over = || StorageError::Failed("database: the writer has ended".into());
         let (answer, answered) = oneshot::channel();
         self.0.jobs.send(Job { batch, answer }).await.map_err(|_| over())?;

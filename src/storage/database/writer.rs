@@ -1,7 +1,7 @@
 //! The one who writes.
 use super::{Identity, Statement, StorageError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that share one transaction, and so one sync.
@@ -12,7 +12,8 @@ type Changed = Result<Vec<usize>, StorageError>;
 /// A batch, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) batch: Vec<Statement>,
+    /// Shared with one who may have to try again.
+    pub(super) batch: Arc<[Statement]>,
     pub(super) answer: oneshot::Sender<Changed>,
 }
 
