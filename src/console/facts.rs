@@ -21,6 +21,16 @@ pub(super) fn facts(detail: &str, language: Language) -> Vec<(String, String)> {
 
 /// A value; where it is a word of ours, what that means.
 fn word(name: &str, value: &Value, language: Language) -> String {
+    let table = match name {
+        "roles" => Some("role"),
+        "scopes" => Some("permission"),
+        "domains" => Some(""),
+        _ => None,
+    };
+    if let (Some(table), Value::String(list)) = (table, value) {
+        let one = |word: &str| language.find(&format!("{table}.{word}")).unwrap_or(word).to_owned();
+        return list.split(' ').map(one).collect::<Vec<_>>().join(", ");
+    }
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Bool(yes) => return language.t(if *yes { "fact_word.yes" } else { "fact_word.no" }).to_owned(),
@@ -38,12 +48,13 @@ mod tests {
 
     #[test]
     fn facts_are_told_in_words_and_what_is_not_known_as_it_stands() {
-        let detail = r#"{"what":"headers","recipients":["a@example.org","b@example.org"],"all":true,"later":"x\u202e","agent":""}"#;
+        let detail = r#"{"what":"headers","recipients":["a@example.org","b@example.org"],"all":true,"roles":"senior auditor","domains":"a.example b.example","later":"x\u202e","agent":""}"#;
         let told = facts(detail, Language::French);
         let told: Vec<_> = told.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert!(told.contains(&("quoi", "en-têtes")) && told.contains(&("destinataires", "a@example.org, b@example.org")), "{told:?}");
         assert!(told.contains(&("toutes", "oui")) && told.contains(&("later", "x⟨U+202E⟩")), "{told:?}");
-        assert_eq!(told.len(), 4, "what is empty is not told");
+        assert!(told.contains(&("rôles", "Senior, Auditeur")) && told.contains(&("domaines", "a.example, b.example")), "{told:?}");
+        assert_eq!(told.len(), 6, "what is empty is not told");
         assert!(facts("no JSON", Language::English).is_empty());
     }
 

@@ -1,4 +1,5 @@
 //! How octroi and what it works with are: the metrics, as the overview shows them.
+use crate::chain::HoldClass;
 use crate::telemetry::{Metrics, Sample};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -113,7 +114,8 @@ impl Health {
             certificates: snapshot.samples("octroi_tls_certificate_expiry_timestamp_seconds").iter().map(certificate).collect(),
             placeholder: snapshot.total("octroi_tls_placeholder") > 0.0,
             configuration: snapshot.total("octroi_config_last_reload_successful") > 0.0,
-            queue: names("octroi_quarantine_waiting", "class").into_iter().map(holding).collect(),
+            // As the quarantine lists them, the worst first.
+            queue: HoldClass::ALL.into_iter().map(|class| holding(class.as_str().to_owned())).collect(),
         }
     }
 

@@ -94,6 +94,12 @@ impl Frame {
         self.language.count(key, n.get())
     }
 
+    /// Who decided, a stage or a rule.
+    #[must_use]
+    pub fn decider(&self, by: &str) -> String {
+        self.language.decider(by)
+    }
+
     /// A sentence.
     #[must_use]
     pub fn say(&self, said: &Said) -> String {

@@ -67,6 +67,12 @@ impl Language {
         text
     }
 
+    /// Who decided: a stage by its name, a rule (`rule NAME`) as one.
+    #[must_use]
+    pub fn decider(self, by: &str) -> String {
+        by.strip_prefix("rule ").map_or_else(|| by.to_owned(), |name| self.with("decider.rule", &[("name", &name)]))
+    }
+
     /// The text for a number of things: `key.one` or `key.other`, with `{n}`. In French nothing is
     /// singular too.
     #[must_use]

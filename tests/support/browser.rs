@@ -282,8 +282,8 @@ impl Browser {
         self.devtools("Network.setExtraHTTPHeaders", json!({ "headers": { "Accept-Language": language } }));
     }
 
-    /// What axe-core finds on the page as it is looked at now, against WCAG 2.2 A and AA and beyond: a
-    /// line each. Nothing where it was not fetched, which is said. A policy keeps pages from
+    /// What axe-core finds on the page as it is looked at now, against WCAG 2.2 A and AA and beyond, what
+    /// is folded away included: a line each. Nothing where it was not fetched, which is said. A policy keeps pages from
     /// loading scripts; what is run here is not loaded by the page.
     #[track_caller]
     pub fn violations(&self) -> Vec<String> {
@@ -296,10 +296,12 @@ impl Browser {
         // The frame of a preview runs no script, and so cannot answer.
         let script = format!(
             "const done = arguments[arguments.length - 1];
+             const closed = [...document.querySelectorAll('details:not([open])')];
+             closed.forEach((details) => details.open = true);
              axe.run(document, {{ runOnly: {RULES}, resultTypes: ['violations'], iframes: false, preload: false }}).then(
                (found) => done(found.violations.flatMap((rule) => rule.nodes.map((node) =>
                  rule.id + ' (' + rule.impact + '): ' + node.target + ': ' + node.failureSummary.replace(/\\s+/g, ' ')))),
-               (error) => done(['axe: ' + error]));"
+               (error) => done(['axe: ' + error])).finally(() => closed.forEach((details) => details.open = false));"
         );
         let found = self.command("POST", "/execute/async", json!({ "script": script, "args": [] }));
         found.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()

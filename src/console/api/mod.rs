@@ -54,7 +54,7 @@ struct Frame;
 
 /// What went wrong (RFC 9457).
 #[derive(serde::Serialize, utoipa::ToSchema)]
-#[schema(example = json!({ "type": "about:blank", "title": "Not for you", "status": 403, "detail": "Your roles do not include this." }))]
+#[schema(example = json!({ "type": "about:blank", "title": "Your account may not do this", "status": 403, "detail": "None of its roles includes it. An administrator can give you others." }))]
 pub(in crate::console) struct Problem {
     #[serde(rename = "type")]
     kind: String,

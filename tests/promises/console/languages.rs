@@ -23,7 +23,7 @@ fn what_is_refused_is_refused_in_french() {
     let virus = format!("/quarantine/{virus}");
     type Form<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
     let forms: &[Form<'_>] = &[
-        (&entry, &[("action", "delete"), ("confirmed", "yes")], "Il est sous gel juridique."),
+        (&entry, &[("action", "delete"), ("confirmed", "yes")], "Il est sous conservation légale."),
         (&entry, &[("action", "note"), ("text", "")], "La note ne dit rien."),
         (&entry, &[("action", "assign"), ("to", "personne")], "Il n’y a pas de compte personne."),
         (&entry, &[("action", "ask")], "Une seule personne suffit à le libérer"),
@@ -33,7 +33,7 @@ fn what_is_refused_is_refused_in_french() {
         (&entry, &[("action", "release"), ("allow", "address"), ("days", "99")], "au plus 45 jours."),
         (&entry, &[("action", "release"), ("allow", "address"), ("days", "x")], "n’est pas un nombre de jours."),
         (&virus, &[("action", "release")], "se libère à deux"),
-        ("/quarantine", &[("action", "delete"), ("id", &id), ("confirmed", "yes")], "Il est sous gel juridique."),
+        ("/quarantine", &[("action", "delete"), ("id", &id), ("confirmed", "yes")], "Il est sous conservation légale."),
         ("/quarantine/allowances", &[("number", "x")], "Rien ici"),
         ("/accounts", &[("name", "anna"), ("role", "auditor")], "Un compte anna existe déjà."),
         ("/accounts", &[("name", "!"), ("role", "auditor")], "Le nom d’un compte"),

@@ -57,7 +57,7 @@ fn a_message_is_found_and_says_why_it_fared_as_it_did() {
         let before = overview.split(label).next().unwrap();
         before.rsplit("class=\"figure\">").next().unwrap().split('<').next().unwrap().parse::<u64>().unwrap()
     };
-    assert_eq!((figure("messages</span>"), figure("delivered without full inspection")), (4, 0));
+    assert_eq!((figure("Messages</span>"), figure("Delivered without full inspection")), (4, 0));
     assert!(overview.contains("<code>smuggling</code>") && overview.contains("1 / 1 answering"), "{overview}");
 }
 

@@ -153,6 +153,23 @@ fn how_it_looks() {
         browser.screenshots(name);
         assert_eq!(browser.count("h1"), 1, "{name}");
     }
+    // What is shown once.
+    let form = |path: &str, action: &str, fields: &[(&str, &str)], ticked: &str, name: &str| {
+        browser.open(&at(path));
+        browser.run("document.querySelectorAll('details').forEach((details) => details.open = true)");
+        for (field, text) in fields {
+            browser.type_into(&format!("form[action='{action}'] [name={field}]"), text);
+        }
+        if !ticked.is_empty() {
+            browser.click(&format!("form[action='{action}'] [value='{ticked}']"));
+        }
+        browser.click(&format!("form[action='{action}'] button"));
+        browser.wait_gone(&format!("form[action='{action}']"));
+        browser.screenshots(name);
+    };
+    form("/account", "/account/totp", &[("password", PASSWORD)], "", "totp");
+    form("/account", "/account/tokens", &[("password", PASSWORD), ("label", "SIEM"), ("days", "30")], "audit.read", "token");
+    form("/accounts", "/accounts", &[("name", "one.more")], "auditor", "hand-over");
     browser.open(&at("/audit?actor=nobody"));
     browser.screenshots("audit-empty");
     browser.open(&at("/nothing"));

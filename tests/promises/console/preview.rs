@@ -221,7 +221,23 @@ fn how_the_quarantine_looks_and_how_keys_move_in_it() {
     browser.click("#release");
     browser.wait_text(".flash", "Released to");
     browser.screenshots("entry-released");
+    browser.click("a[href^='/messages/']");
+    browser.find("table.steps");
+    browser.screenshots("message-full");
+    assert!(gate.octroi(&["quarantine", "allow", &id, "--days", "3"], "").success);
+    browser.open(&at("/quarantine/allowances"));
+    browser.screenshots("allowances");
+    browser.speak("fr");
+    for (path, name) in [("/quarantine", "fr-quarantine-held"), ("/quarantine/allowances", "fr-allowances")] {
+        browser.open(&at(path));
+        browser.screenshots(name);
+    }
+    browser.open(&at(&format!("/quarantine/{id}")));
+    browser.screenshots("fr-entry");
+    browser.speak("en");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:?}");
     assert_eq!(browser.requests().into_iter().find(|url| !url.starts_with(&at("/")) && !url.starts_with("data:")), None);
+    browser.open(&at("/audit"));
+    browser.screenshots("forbidden");
 }

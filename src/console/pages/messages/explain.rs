@@ -25,10 +25,10 @@ pub(super) fn explain(row: &Row, language: Language) -> Vec<String> {
 
 fn fate(row: &Row, language: Language) -> String {
     let reply = row.reply.as_deref().unwrap_or("–");
-    let by = row.decided_by.as_deref();
+    let by = row.decided_by.as_deref().map(|by| language.decider(by));
     let upstream = row.upstream.as_deref().unwrap_or("–");
     let violations = row.violations.join(", ");
-    let said = |key: &str| language.with(key, &[("reply", &reply), ("by", &by.unwrap_or("–")), ("upstream", &upstream)]);
+    let said = |key: &str| language.with(key, &[("reply", &reply), ("by", &by.as_deref().unwrap_or("–")), ("upstream", &upstream)]);
     match (row.kind, row.verdict.as_deref()) {
         (Kind::Connection, _) => said("why.turned_away"),
         (Kind::Violation, _) => language.with("why.violation", &[("violation", &violations)]),

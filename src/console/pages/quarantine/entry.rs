@@ -212,7 +212,7 @@ fn facts(frame: &Frame, entry: &Entry) -> Vec<(&'static str, String)> {
     let at = |pointer: &str| client.pointer(pointer).and_then(Value::as_str).map(preview::visible);
     let tls = at("/tls/version").map(|version| format!("{version}, {}", at("/tls/cipher").unwrap_or_default()));
     let all = [
-        ("held_at", Some(moment(&entry.stored_at))),
+        ("held_at", Some(format!("{} UTC", moment(&entry.stored_at)))),
         ("author", entry.header_from.as_deref().map(preview::visible)),
         ("sender", Some(if entry.sender.is_empty() { "<>".to_owned() } else { preview::visible(&entry.mail) })),
         ("client", at("/address")),
@@ -221,11 +221,17 @@ fn facts(frame: &Frame, entry: &Entry) -> Vec<(&'static str, String)> {
         ("account", at("/account")),
         ("listener", Some(entry.listener.clone())),
         ("message_id", entry.message_id.as_deref().map(preview::visible)),
-        ("size", Some(format!("{} ({} {})", frame.octets(entry.size), grouped(entry.size), frame.t("quarantine.fact.octets")))),
+        ("size", Some(size(frame, entry.size))),
         ("sha256", Some(entry.sha256.clone())),
         ("id", Some(entry.id.clone())),
     ];
     all.into_iter().filter_map(|(key, value)| Some((frame.t2("quarantine.fact", key), value?))).collect()
+}
+
+/// For people and, where that is another number, to the octet.
+fn size(frame: &Frame, octets: i64) -> String {
+    let exact = || format!(" ({} {})", grouped(octets), frame.t("quarantine.fact.octets"));
+    format!("{}{}", frame.octets(octets), if octets < 1024 { String::new() } else { exact() })
 }
 
 fn stages(entry: &Entry, language: Language) -> Vec<Stage> {

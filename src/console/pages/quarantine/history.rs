@@ -38,7 +38,7 @@ pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry) -> Resul
         }
     }
     let stored = frame.t("quarantine.history.stored").to_owned();
-    let by = entry.decided_by.clone().unwrap_or_else(|| "octroi".to_owned());
+    let by = entry.decided_by.as_deref().map_or_else(|| "octroi".to_owned(), |by| visible(&frame.language.decider(by)));
     events.push((entry.stored_at, Event { at: minute(entry.stored_at), who: by, what: stored, detail: String::new() }));
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let mut told: Vec<Event> = Vec::new();

@@ -49,7 +49,7 @@ impl Row {
             more: (entry.recipients.len() + entry.hidden).saturating_sub(1),
             subject: entry.subject.as_deref().map(visible).filter(|subject| !subject.trim().is_empty()),
             class: entry.class.clone(),
-            reason: visible(&entry.reason),
+            reason: visible(&reason(entry, language)),
             state: if asked { "requested".to_owned() } else { entry.state.as_str().to_owned() },
             legal_hold: entry.legal_hold,
             score: score(&findings).map(|score| language.decimal(score, 1)),
@@ -58,6 +58,14 @@ impl Row {
             expires: expires.map(|at| moment(&at).chars().take(10).collect()),
             assigned: entry.assigned.clone(),
         }
+    }
+}
+
+/// Why it is held, in the words of who decided; where those are but his name, that.
+fn reason(entry: &Entry, language: Language) -> String {
+    match entry.decided_by.as_deref() {
+        Some(by) if by == entry.reason => language.decider(by),
+        _ => entry.reason.clone(),
     }
 }
 

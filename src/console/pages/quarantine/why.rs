@@ -16,7 +16,7 @@ const VALUE: usize = 200;
 pub(super) struct Why {
     /// Who decided, and as what it is held.
     pub headline: String,
-    /// What who decided said himself.
+    /// What who decided said himself; empty where that is nothing.
     pub said: String,
     /// What was found.
     pub points: Vec<String>,
@@ -86,12 +86,21 @@ pub(super) fn why(entry: &Entry, language: Language) -> Why {
         Some((None, stage)) => language.with("quarantine.why.stage", &[("stage", &visible(stage)), ("class", &class)]),
         None => language.with("quarantine.why.nobody", &[("class", &class)]),
     };
-    let mut points: Vec<String> = found.iter().filter_map(|(name, value)| sentence(name, value, language)).collect();
+    // That it applied is said already.
+    let decided = entry.decided_by.as_deref().and_then(|by| by.strip_prefix("rule "));
+    let is_said = |(name, value): &&(String, Value)| name == "rule.matched" && value.as_str() == decided && decided.is_some();
+    let mut points: Vec<String> =
+        found.iter().filter(|finding| !is_said(finding)).filter_map(|(name, value)| sentence(name, value, language)).collect();
     let flags = found.iter().filter(|(name, _)| name == "attachments.flags").filter_map(|(_, value)| value.as_str());
     points.extend(flags.filter(|flag| FLAGS.contains(flag)).map(|flag| language.t(&format!("quarantine.flag.{flag}")).to_owned()));
     points.dedup();
     points.truncate(SENTENCES);
-    Why { headline, said: visible(&entry.reason), points, identity: identity(&found, language) }
+    Why {
+        headline,
+        said: entry.decided_by.as_ref().filter(|by| **by == entry.reason).map_or_else(|| visible(&entry.reason), |_| String::new()),
+        points,
+        identity: identity(&found, language),
+    }
 }
 
 fn sentence(name: &str, value: &Value, language: Language) -> Option<String> {
@@ -202,6 +211,7 @@ mod tests {
             }
             for state in State::ALL {
                 assert_ne!(language.t(&format!("quarantine.state.{}", state.as_str())), "…");
+                assert_ne!(language.t(&format!("quarantine.is.{}", state.as_str())), "…");
             }
         }
     }
