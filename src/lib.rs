@@ -18,7 +18,8 @@
 //! | [`smtp`] | the protocol without I/O: paths, commands, replies, data, server and client |
 //! | [`dns`] | one caching resolver |
 //! | [`tls`] | certificates, and TLS towards servers that are asked something |
-//! | [`telemetry`] | metrics, log |
+//! | [`remote`] | other programs that are asked something, or told: the way there, and HTTP |
+//! | [`telemetry`] | metrics, log, traces |
 //! | [`unpack`] | what is inside attachments: kinds by content, archives in archives, within limits |
 //! | [`storage`] | rows and contents that last: SQLite and files |
 //! | [`message`] | envelope, header block, spool, budget, MIME view, edits |
@@ -53,6 +54,7 @@ pub mod manual;
 pub mod message;
 pub mod preview;
 pub mod quarantine;
+pub mod remote;
 pub mod smtp;
 pub mod stages;
 pub mod storage;

@@ -19,7 +19,6 @@ mod http;
 mod limits;
 pub mod milter;
 mod mime;
-mod remote;
 mod rspamd;
 mod spamd;
 mod yara;

@@ -18,10 +18,11 @@
 //! occupied from the first octet on, and a handful of slow clients would occupy them all. Before the
 //! message stands a `Received` field, as the MTA would have put it there: SpamAssassin learns client,
 //! HELO and sender from nothing else.
-use super::{Kind, Surroundings, documented, remote::Endpoint};
+use super::{Kind, Surroundings, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, Message},
+    remote::Endpoint,
     smtp::{Mail, Refusal},
     value::{
         ByteSize, Id, rfc5322,

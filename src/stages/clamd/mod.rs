@@ -14,10 +14,11 @@
 
 mod wire;
 
-use super::{Kind, Surroundings, act::Act, documented, remote::Endpoint};
+use super::{Kind, Surroundings, act::Act, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     message::{Client, HeaderBlock, Message},
+    remote::Endpoint,
     smtp::Refusal,
     value::{
         ByteSize,

@@ -1,7 +1,7 @@
 //! `INSTREAM`: pieces with their lengths before them, and one answer (clamd(8)).
 use crate::{
     chain::StageError,
-    stages::remote::{Endpoint, Stream},
+    remote::{Endpoint, Stream},
 };
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};

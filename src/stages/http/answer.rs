@@ -1,8 +1,8 @@
 //! What a hook says. It is read strictly: a hook that is misunderstood has not looked at the mail.
 use crate::{
     message::{Edit, FieldValue},
+    remote::http,
     smtp::{Mail, Recipient, Refusal, Reply, is_enhanced, printable},
-    stages::remote::http,
 };
 use serde_json::{Map, Value};
 

@@ -17,11 +17,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use super::{Kind, Surroundings, documented, remote::http::Url};
+use super::{Kind, Surroundings, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     dns::Resolver,
     message::{Client, Edit, Envelope, Message},
+    remote::http::Url,
     smtp::{Mail, Recipient, ReversePath},
     tls::Connector,
     value::Id,
@@ -88,7 +89,7 @@ impl Hook {
         if let Some(authorization) = &self.authorization {
             post = post.header("Authorization", &authorization.value());
         }
-        let answer = post.send(&self.url.endpoint, self.tls.as_ref()).await?;
+        let answer = post.send(&self.url.endpoint, self.tls.as_ref()).await.map_err(|error| StageError::Failed(error.into()))?;
         let read = if answer.body.len() <= SMALL {
             Answer::parse(&answer)
         } else {

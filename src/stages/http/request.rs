@@ -5,7 +5,7 @@
 //! holds Unicode alone, so that octets which are no UTF-8 become U+FFFD.
 use crate::{
     message::{Client, Envelope, HeaderBlock, Message, Reader},
-    stages::remote::http::Post,
+    remote::http::Post,
     value::Id,
 };
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! What is configured of a hook.
-use super::{super::remote::Endpoint, Event, Hook, Surroundings, Url};
+use super::{Event, Hook, Surroundings};
 use crate::{
     chain::{HoldClass, Stage},
-    tls::{self, Connector},
+    remote::http::{self, Url},
     value::{
         ByteSize, Secret,
         settings::{Placed, Section},
@@ -31,7 +31,8 @@ impl Authorization {
 
 pub(super) fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Stage>> {
     let url = Url::require(section, "url");
-    let tls = tls(section, url.as_ref());
+    let ca = section.take_placed::<PathBuf>("ca");
+    let tls = http::trusted(section, "url", url.as_ref(), ca.as_ref());
     let events = events(section);
     let authorization = authorization(section);
     let contents = section.take_or("contents", true);
@@ -44,22 +45,6 @@ pub(super) fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> O
     let hook =
         Hook { url: url?, tls: tls?, events: events?, authorization: authorization?, contents, max_size, read_only, class, hostname, dns };
     Some(Box::new(Arc::new(hook)))
-}
-
-/// How the hook is known over TLS. The outer one is `None` where a mistake was reported.
-fn tls(section: &mut Section<'_>, url: Option<&Url>) -> Option<Option<Connector>> {
-    let ca = section.take_placed::<PathBuf>("ca");
-    let key = if ca.is_some() { "ca" } else { "url" };
-    let span = section.place(key).unwrap_or_else(|| section.span());
-    let complain = |why: String| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
-    let roots = match (url?, &ca) {
-        (Url { secure: false, .. }, None) => return Some(None),
-        (Url { secure: false, .. }, Some(_)) => Err("only a hook at \"https://…\" has a certificate".to_owned()),
-        (Url { secure: true, .. }, None) => tls::system(),
-        (Url { secure: true, .. }, Some(ca)) => tls::pinned(&ca.value),
-    };
-    let host = if let Endpoint::Tcp { host, .. } = &url?.endpoint { host } else { "" };
-    roots.and_then(|roots| Connector::https(roots, host)).map_err(complain).ok().map(Some)
 }
 
 fn events(section: &mut Section<'_>) -> Option<Vec<Event>> {

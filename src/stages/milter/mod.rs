@@ -33,11 +33,12 @@ mod session;
 mod tests;
 mod wire;
 
-use super::{Kind, Surroundings, documented, remote::Endpoint};
+use super::{Kind, Surroundings, documented};
 use crate::{
     chain::{Inspection, Known, Report, Stage, StageError, Type},
     dns::Resolver,
     message::{Client, budget::Budget},
+    remote::Endpoint,
     value::{ByteSize, settings::Section},
 };
 use async_trait::async_trait;

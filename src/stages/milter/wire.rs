@@ -1,6 +1,6 @@
 //! Packets of the milter protocol: four octets of length, a command, its data (libmilter's
 //! `mfdef.h`). Every length is checked before it is believed.
-use crate::{chain::StageError, stages::remote::Stream};
+use crate::{chain::StageError, remote::Stream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};

@@ -13,21 +13,18 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
-use super::{
-    Kind, Surroundings,
-    act::Act,
-    documented,
-    remote::{Endpoint, http::Post},
-};
+use super::{Kind, Surroundings, act::Act, documented};
 use crate::{
     chain::{Decision, Finding, Hold, HoldClass, Inspection, Known, Report, Stage, StageError, Type, Verdict, Wants},
     dns::Resolver,
-    message::{Client, Edit, FieldValue, Message},
+    message::{Client, Content, Edit, FieldValue, Message},
+    remote::{Endpoint, http::Post},
     smtp::{Mail, Refusal, Reply},
     value::{ByteSize, Id, Secret, settings::Section},
 };
 use answer::{Action, Answer};
 use async_trait::async_trait;
+use futures_util::stream;
 use std::sync::Arc;
 
 pub(super) const KIND: Kind = Kind {
@@ -93,7 +90,7 @@ impl Rspamd {
         let tls = client.tls.as_deref();
         let envelope = &message.envelope;
         let sender = envelope.mail.reverse_path.0.as_ref().map_or("", |sender| sender.as_str());
-        let mut post = Post::message("/checkv2", &message.content)
+        let mut post = post("/checkv2", &message.content)
             .header("IP", &address.to_string())
             .header("From", sender)
             .header("MTA-Name", &self.hostname)
@@ -108,7 +105,7 @@ impl Rspamd {
         for recipient in &envelope.recipients {
             post = post.header("Rcpt", recipient.address.as_str());
         }
-        let reply = post.send(&self.endpoint, None).await?;
+        let reply = post.send(&self.endpoint, None).await.map_err(|error| StageError::Failed(error.into()))?;
         Answer::parse(reply.status, &reply.body).map_err(|why| StageError::Failed(format!("{}: {why}", self.endpoint).into()))
     }
 
@@ -154,6 +151,18 @@ impl Rspamd {
 }
 
 /// The subject that Rspamd gives, or its usual way to mark one.
+/// A message as it stands, from wherever it is kept.
+fn post(path: &str, content: &Content) -> Post {
+    if let Some([all]) = content.in_memory() {
+        return Post::octets(path, all.clone());
+    }
+    let pieces = stream::unfold(content.reader(0), async |mut reader| {
+        let piece = reader.next().await.transpose()?;
+        Some((piece, reader))
+    });
+    Post::stream(path, content.len(), pieces)
+}
+
 fn subject(given: Option<&str>, message: &Message) -> FieldValue {
     given.map(Into::into).unwrap_or_else(|| {
         let old = message.headers.find("Subject").map(|field| field.for_edit());

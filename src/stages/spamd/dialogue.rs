@@ -2,7 +2,7 @@
 //! connection carries one: spamd closes it.
 use crate::{
     message::{Message, budget::Share},
-    stages::remote::Stream,
+    remote::Stream,
 };
 use bytes::{Bytes, BytesMut};
 use std::io;

@@ -1,5 +1,5 @@
-//! What the stages over other people's protocols share: where the other side is, and the way there.
-pub(super) mod http;
+//! Other programs that are asked something, or told: where one listens, the way there, and HTTP.
+pub mod http;
 
 use crate::value::settings::{Placed, Section};
 use std::{fmt, io, net::IpAddr, path::PathBuf, pin::Pin};
@@ -10,15 +10,15 @@ use tokio::{
 
 /// Where the other side listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     Tcp { host: Box<str>, port: u16 },
     Unix(PathBuf),
 }
 
 /// A connection to either kind.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Sync {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync> Duplex for T {}
-pub(super) type Stream = Pin<Box<dyn Duplex>>;
+pub type Stream = Pin<Box<dyn Duplex>>;
 
 /// How an address is written, for messages about mistakes.
 const FORM: &str = "\"inet:HOST:PORT\" or \"unix:/PATH\"";
@@ -30,7 +30,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// A sentence that says what would have been right.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no address: write {FORM}");
         for prefix in ["unix:", "local:"] {
             if let Some(path) = text.strip_prefix(prefix) {
@@ -55,7 +55,7 @@ impl Endpoint {
     }
 
     /// The setting `key`, which has to be there; `None` where a mistake was reported.
-    pub(super) fn require(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
+    pub fn require(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
         let Placed { value, span } = section.require_placed::<String>(key)?;
         let complain = |why| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
         Self::parse(&value).map_err(complain).ok()
@@ -64,7 +64,7 @@ impl Endpoint {
     /// # Errors
     /// Nobody listens there, or the name is not known. It has no time-out of its own: the caller's
     /// deadline ends it.
-    pub(super) async fn connect(&self) -> io::Result<Stream> {
+    pub async fn connect(&self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp { host, port } => {
                 let stream = TcpStream::connect((&**host, *port)).await?;
@@ -74,6 +74,17 @@ impl Endpoint {
             }
             Self::Unix(path) => Box::pin(UnixStream::connect(path).await?),
         })
+    }
+}
+
+impl Endpoint {
+    /// As a URL and `Host` have it (RFC 3986 §3.2); a socket has no name.
+    fn authority(&self) -> String {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port } => format!("{host}:{port}"),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
     }
 }
 

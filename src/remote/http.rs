@@ -5,38 +5,49 @@
 //! answer: dropping that closes it, and nothing of it outlives the call or belongs to another worker.
 use super::Endpoint;
 use crate::{
-    chain::StageError,
-    message::Content,
-    tls::Connector,
+    tls::{self, Connector},
     value::settings::{Placed, Section},
 };
 use bytes::Bytes;
 use futures_util::{
     Stream, TryStreamExt,
     future::{Either, select},
-    stream,
 };
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
-    Request, StatusCode, Uri,
+    HeaderMap, Request, StatusCode, Uri,
     body::Frame,
     client::conn::http1::handshake,
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use std::{io, pin::pin};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
 /// Octets of an answer that are taken.
 const LARGEST_ANSWER: usize = 4 << 20;
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::stages) struct Url {
+pub struct Url {
     pub endpoint: Endpoint,
     /// With its query.
     pub path: Box<str>,
     /// Over TLS.
     pub secure: bool,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        match &self.endpoint {
+            Endpoint::Unix(socket) => write!(f, "{scheme}://unix:{}:{}", socket.display(), self.path),
+            tcp => write!(f, "{scheme}://{}{}", tcp.authority(), self.path),
+        }
+    }
 }
 
 impl Url {
@@ -45,7 +56,7 @@ impl Url {
     ///
     /// # Errors
     /// A sentence that says what would have been right.
-    pub(in crate::stages) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("`{text}` is no URL: write \"http://HOST:PORT/PATH\", \"https://HOST:PORT/PATH\" or \"http://unix:/SOCKET:/PATH\"");
         let (secure, rest) = match text.strip_prefix("https://") {
@@ -68,49 +79,73 @@ impl Url {
         Ok(Self { endpoint: endpoint.map_err(|_| wrong())?, path: path.into(), secure })
     }
 
+    /// The way to it over TLS, where it says `https`: its certificate has to lead to one of `ca`, or to
+    /// one that the system trusts. Reads files.
+    ///
+    /// # Errors
+    /// Whom to trust cannot be known.
+    pub fn connector(&self, ca: Option<&Path>) -> Result<Option<Connector>, String> {
+        let roots = match (self.secure, ca) {
+            (false, None) => return Ok(None),
+            (false, Some(_)) => return Err("only a server at \"https://…\" has a certificate".to_owned()),
+            (true, None) => tls::system()?,
+            (true, Some(ca)) => tls::pinned(ca)?,
+        };
+        let host = if let Endpoint::Tcp { host, .. } = &self.endpoint { host } else { "" };
+        Connector::https(roots, host).map(Some)
+    }
+
     /// The setting `key`, which has to be there; `None` where a mistake was reported.
-    pub(in crate::stages) fn require(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
+    pub fn require(section: &mut Section<'_>, key: &'static str) -> Option<Self> {
         let Placed { value, span } = section.require_placed::<String>(key)?;
         let complain = |why| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
         Self::parse(&value).map_err(complain).ok()
     }
 }
 
+/// How the server at `url` (the setting `key`) is known over TLS, by the setting `ca`. The outer one is
+/// `None` where a mistake was reported.
+pub fn trusted(section: &mut Section<'_>, key: &'static str, url: Option<&Url>, ca: Option<&Placed<PathBuf>>) -> Option<Option<Connector>> {
+    let key = if ca.is_some() { "ca" } else { key };
+    let span = section.place(key).unwrap_or_else(|| section.span());
+    let complain = |why: String| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
+    url?.connector(ca.map(|ca| &*ca.value)).map_err(complain).ok()
+}
+
 /// What is to be sent.
-pub(in crate::stages) struct Post {
+pub struct Post {
     request: Request<UnsyncBoxBody<Bytes, io::Error>>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(in crate::stages) struct Answer {
+pub struct Answer {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Post {
-    /// A message as it stands, streamed from wherever it is kept.
-    pub(in crate::stages) fn message(path: &str, content: &Content) -> Self {
-        let body = match content.in_memory() {
-            Some([all]) => Full::new(all.clone()).map_err(|never| match never {}).boxed_unsync(),
-            _ => {
-                let pieces = stream::unfold(content.reader(0), async |mut reader| {
-                    let piece = reader.next().await.transpose()?;
-                    Some((piece, reader))
-                });
-                return Self::stream(path, content.len(), pieces);
-            }
-        };
-        Self::new(path, content.len(), body)
-    }
+/// There was no exchange: who was asked, and why not. For the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HttpError(String);
 
+impl Answer {
+    /// The first header field of that name, where it is one of text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Post {
     /// `length` octets that come in pieces.
-    pub(in crate::stages) fn stream(path: &str, length: u64, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+    pub fn stream(path: &str, length: u64, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self::new(path, length, BodyExt::boxed_unsync(StreamBody::new(pieces.map_ok(Frame::data))))
     }
 
     /// Octets that are in memory.
-    pub(in crate::stages) fn octets(path: &str, octets: Bytes) -> Self {
+    pub fn octets(path: &str, octets: Bytes) -> Self {
         Self::new(path, octets.len() as u64, Full::new(octets).map_err(|never| match never {}).boxed_unsync())
     }
 
@@ -126,7 +161,7 @@ impl Post {
 
     /// A header field; what cannot stand in one (line ends, control characters) is left out of it,
     /// since most of what is sent was written by a client.
-    pub(in crate::stages) fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         let safe: Vec<u8> = value.bytes().filter(|octet| !octet.is_ascii_control()).collect();
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&safe)) {
             self.request.headers_mut().append(name, value);
@@ -135,7 +170,7 @@ impl Post {
     }
 
     /// The same where there is a value.
-    pub(in crate::stages) fn maybe(self, name: &'static str, value: Option<&str>) -> Self {
+    pub fn maybe(self, name: &str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.header(name, value),
             None => self,
@@ -147,14 +182,9 @@ impl Post {
     ///
     /// # Errors
     /// Nobody listens there or it is somebody else, or what came back is no HTTP, too long, or cut off.
-    pub(in crate::stages) async fn send(mut self, endpoint: &Endpoint, tls: Option<&Connector>) -> Result<Answer, StageError> {
-        let failed = |error: &dyn std::fmt::Display| StageError::Failed(format!("{endpoint}: {error}").into());
-        let host = match endpoint {
-            Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Endpoint::Tcp { host, port } => format!("{host}:{port}"),
-            Endpoint::Unix(_) => "localhost".to_owned(),
-        };
-        if let Ok(host) = HeaderValue::from_str(&host) {
+    pub async fn send(mut self, endpoint: &Endpoint, tls: Option<&Connector>) -> Result<Answer, HttpError> {
+        let failed = |error: &dyn fmt::Display| HttpError(format!("{endpoint}: {error}"));
+        if let Ok(host) = HeaderValue::from_str(&endpoint.authority()) {
             self.request.headers_mut().insert(HOST, host);
         }
         let mut stream = endpoint.connect().await.map_err(|error| failed(&error))?;
@@ -164,9 +194,9 @@ impl Post {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         let exchange = async {
             let answer = sender.send_request(self.request).await?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await?;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Answer { status, body: body.to_bytes() })
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, LARGEST_ANSWER).collect().await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         let answer = match select(pin!(exchange), pin!(connection)).await {
             Either::Left((answer, _)) => answer,
@@ -197,7 +227,9 @@ mod tests {
             ("https://hooks.example/a", Url { secure: true, ..tcp("hooks.example", 443, "/a") }),
             ("https://[::1]:8443", Url { secure: true, ..tcp("::1", 8443, "/") }),
         ] {
-            assert_eq!(Url::parse(text), Ok(expected), "{text}");
+            let url = Url::parse(text);
+            assert_eq!(url, Ok(expected), "{text}");
+            assert_eq!(Url::parse(&url.as_ref().unwrap().to_string()), url, "{text}");
         }
         for wrong in [
             "",
