@@ -101,6 +101,7 @@ impl Bench {
         let timing = |stage: &str| StageTiming {
             stage: stage.into(),
             took: Duration::from_micros(200),
+            calls: None,
             result: StageResult::Pass,
             incomplete: None,
             findings: 2,

@@ -104,6 +104,7 @@ fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
         let timing = StageTiming {
             stage: "limits".into(),
             took: Duration::from_micros(20),
+            calls: None,
             result: StageResult::Pass,
             incomplete: None,
             findings: 0,

@@ -26,6 +26,9 @@ pub struct StageTiming {
     pub stage: Box<str>,
     /// From MAIL to the end of the message, all calls together.
     pub took: Duration,
+    /// From the beginning of the first call to the end of the last, much of which it may have waited for
+    /// the client; `None` where it was not called.
+    pub calls: Option<Range<std::time::Instant>>,
     /// Why it did not finish: `late`, `panicked`, `failed`.
     pub incomplete: Option<Incomplete>,
     /// What it said, also where it only observes.

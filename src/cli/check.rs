@@ -7,6 +7,7 @@ use crate::chain::HoldClass;
 use crate::config::{Config, Explained};
 use crate::gate::settings::{Auth, ClientCertificate, Limits, Listener, Settings};
 use crate::journal::Addresses;
+use crate::telemetry::traces;
 use crate::upstream;
 use crate::value::ByteSize;
 use clap::Args;
@@ -68,6 +69,13 @@ fn show(config: &Config, out: &Out) {
     let metrics = config.metrics.address.map_or_else(|| "none".to_owned(), |address| format!("http://{address}/metrics"));
     row(out, "metrics", &metrics);
     row(out, "log", &format!("{:?}, level {}", config.log.format, config.log.level).to_lowercase());
+    row(out, "traces", &traces(&config.traces));
+}
+
+fn traces(traces: &traces::Settings) -> String {
+    let Some(endpoint) = &traces.endpoint else { return "none".to_owned() };
+    let share = if traces.sample < 1.0 { format!(", {}% of those that did not fail", traces.sample * 100.0) } else { String::new() };
+    format!("{}, as {}{share}", endpoint.url, traces.service)
 }
 
 /// A name and what is to be said of it, wrapped so that it fits eighty columns.

@@ -10,6 +10,7 @@ use crate::gate::{Gate, Setup, release::Recipe};
 use crate::telemetry::{
     Metrics, http,
     log::{self, Log},
+    traces::{self, Traces},
 };
 use crate::tls::challenge::Challenges;
 use arc_swap::ArcSwap;
@@ -81,18 +82,20 @@ pub(super) struct Service {
     known: acme::Console,
     reviewing: console::Settings,
     log: log::Settings,
+    exported: traces::Settings,
 }
 
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
-        let Config { gate: setup, metrics: monitoring, console: reviewing, log, source, asked: _ } = config;
+        let Config { gate: setup, metrics: monitoring, console: reviewing, log, traces: exported, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
         let certificates = certificates(&setup, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
         let releaser = Recipe::of(&setup);
         let (acme, challenges) = (setup.settings.tls.acme.clone(), Challenges::default());
-        let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics)?)));
+        let traces = Traces::start(&exported, &hostname, metrics).map_err(|e| Failure::of("traces", e))?;
+        let gate = Arc::new(Mutex::new(Some(Gate::open(setup, metrics, traces)?)));
         let http = match monitoring.address {
             Some(address) => {
                 Some(http::Server::start(address, pages(&gate, metrics)).map_err(|e| Failure::of(format_args!("metrics: {address}"), e))?)
@@ -140,6 +143,7 @@ impl Service {
             monitoring,
             reviewing,
             log,
+            exported,
         };
         service.reloaded(true);
         service.with_gate(|gate| {
@@ -249,8 +253,8 @@ impl Service {
             let certificates = certificates(&config.gate, &config.console);
             let drain = config.gate.settings.timeouts.drain;
             let acme = config.gate.settings.tls.acme.clone();
-            if config.metrics != self.monitoring || config.log != self.log {
-                tracing::warn!("`[metrics]` and `[log]` change with a restart only");
+            if config.metrics != self.monitoring || config.log != self.log || config.traces != self.exported {
+                tracing::warn!("`[metrics]`, `[log]` and `[traces]` change with a restart only");
             }
             if self.console.is_some() {
                 let still = console::Settings { certificate: self.reviewing.certificate.clone(), ..config.console.clone() };

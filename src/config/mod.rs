@@ -30,6 +30,7 @@ pub struct Config {
     pub metrics: telemetry::http::Settings,
     pub console: console::Settings,
     pub log: telemetry::log::Settings,
+    pub traces: telemetry::traces::Settings,
     /// The text it was read from.
     pub source: String,
     /// What was asked of it.
@@ -94,7 +95,8 @@ impl Config {
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let console = console::Settings::read(&mut root.section("console"), &gate.settings);
         let log = telemetry::log::Settings::read(&mut root.section("log"));
-        Self { gate, metrics, console, log, source: String::new(), asked: Vec::new() }
+        let traces = telemetry::traces::Settings::read(&mut root.section("traces"));
+        Self { gate, metrics, console, log, traces, source: String::new(), asked: Vec::new() }
     }
 }
 

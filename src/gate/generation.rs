@@ -10,7 +10,7 @@ use crate::journal::{self, Book, Journal};
 use crate::message::{budget::Budget, spool};
 use crate::quarantine;
 use crate::smtp::{Capabilities, Offer, server};
-use crate::telemetry::{ListenerMetrics, Metrics, StageMetrics};
+use crate::telemetry::{ListenerMetrics, Metrics, traces::Traces};
 use crate::upstream::{self, Upstreams};
 use std::{
     path::PathBuf,
@@ -91,6 +91,7 @@ impl Generation {
         budgets: &Budgets,
         metrics: &Arc<Metrics>,
         book: &Book,
+        traces: Option<&Traces>,
         old: Option<&Self>,
     ) -> Result<Arc<Self>, StartError> {
         let Setup { settings, chain, upstreams, routes, quarantine: _, journal: _ } = setup;
@@ -107,9 +108,16 @@ impl Generation {
         }
         let watch = CancellationToken::new();
         tokio::spawn(Arc::clone(&shared).watch(watch.clone()));
-        let stages = chain.stages().iter().map(|stage| (stage.name.clone(), metrics.stage(&stage.name))).collect();
-        let listeners =
-            settings.listeners.iter().map(|listener| Arc::new(ListenerState::new(listener, &settings, metrics, &stages, book))).collect();
+        let stages: Arc<[_]> = chain.stages().iter().map(|stage| (stage.name.clone(), metrics.stage(&stage.name))).collect();
+        let journal = |listener: &Arc<ListenerMetrics>| {
+            Arc::new(
+                Journal::new(Arc::clone(metrics), Arc::clone(listener), Arc::clone(&stages))
+                    .with_book(book.clone())
+                    .with_traces(traces.cloned()),
+            )
+        };
+        let listener = |listener| Arc::new(ListenerState::new(listener, &settings, metrics, journal));
+        let listeners = settings.listeners.iter().map(listener).collect();
         let upstreams = (0..settings.workers).map(|_| Upstreams::for_worker(&shared)).collect();
         let spare = Upstreams::for_worker(&shared);
         chain.attach(metrics);
@@ -150,17 +158,12 @@ pub(super) fn spool_directory(settings: &Settings) -> Result<PathBuf, StartError
 }
 
 impl ListenerState {
-    fn new(
-        listener: &Listener,
-        settings: &Settings,
-        metrics: &Arc<Metrics>,
-        stages: &Arc<[(Box<str>, Arc<StageMetrics>)]>,
-        book: &Book,
-    ) -> Self {
+    /// `journal`: of a listener that counts there.
+    fn new(listener: &Listener, settings: &Settings, metrics: &Metrics, journal: impl Fn(&Arc<ListenerMetrics>) -> Arc<Journal>) -> Self {
         let listener_metrics = metrics.listener(&listener.name);
         Self {
             settings: listener.clone(),
-            journal: Arc::new(Journal::new(Arc::clone(metrics), Arc::clone(&listener_metrics), Arc::clone(stages)).with_book(book.clone())),
+            journal: journal(&listener_metrics),
             metrics: listener_metrics,
             session: Arc::new(server::Settings {
                 hostname: Arc::clone(&settings.hostname),

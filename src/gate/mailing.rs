@@ -5,7 +5,7 @@ use super::{
     session::{Session, by},
 };
 use crate::chain::{Decision, Verdict, runner::Question};
-use crate::journal::{self, By, Entry, Phase};
+use crate::journal::{self, By, Entry, Fault, Phase};
 use crate::message::{Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spool, spool::SpoolError};
 use crate::smtp::{
     Custody as _, Mail, Recipient, Refusal, Reply,
@@ -204,7 +204,7 @@ impl Session {
 
     async fn no_room(&mut self, error: &SpoolError) {
         if let Some(mailing) = &mut self.mailing {
-            mailing.entry.error(error);
+            mailing.entry.error(Fault::Spool, error);
         }
         self.spoil(error.refusal()).await;
     }
@@ -286,7 +286,7 @@ impl Session {
             Ok(content) => content,
             Err(error) => {
                 if let Some(mailing) = &mut self.mailing {
-                    mailing.entry.error(&error);
+                    mailing.entry.error(Fault::Spool, &error);
                 }
                 return self.refuse_message(owed, &error.refusal()).await;
             }
@@ -345,12 +345,12 @@ impl Session {
                 self.smtp.refuse(owed, &refusal);
             }
             Placed::NotStored(error) => {
-                mailing.entry.error(&error);
+                mailing.entry.error(Fault::Quarantine, &error);
                 mailing.entry.refused(&error.refusal(), now());
                 self.smtp.refuse(owed, &error.refusal());
             }
             Placed::Unanswered(error) => {
-                mailing.entry.error(&error);
+                mailing.entry.error(Fault::Upstream, &error);
                 mailing.entry.refused(&error.refusal(), now());
                 self.smtp.refuse(owed, &error.refusal());
             }

@@ -32,7 +32,7 @@ use crate::journal::{Book, Rows};
 use crate::message::budget::Budget;
 use crate::quarantine::Quarantine;
 use crate::storage::{Access, StorageError, Store};
-use crate::telemetry::{Metrics, SpoolUse};
+use crate::telemetry::{Metrics, SpoolUse, traces::Traces};
 use admission::Admission;
 use arc_swap::ArcSwap;
 use generation::{Budgets, Generation, ListenerState};
@@ -76,6 +76,7 @@ struct Shared {
     store: Store,
     quarantine: Quarantine,
     book: Book,
+    traces: Option<Traces>,
     metrics: Arc<Metrics>,
 }
 
@@ -101,17 +102,18 @@ pub struct Gate {
 
 impl Gate {
     /// Opens the listeners and starts the workers, each on its thread. Has to be called within a
-    /// runtime, which the health checks of the upstreams run on.
+    /// runtime, which the health checks of the upstreams run on. Messages are told of to `traces`, where
+    /// there are any, which are closed with the gate.
     ///
     /// # Errors
     /// What the configuration names cannot be used.
-    pub fn open(setup: Setup, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+    pub fn open(setup: Setup, metrics: &Arc<Metrics>, traces: Option<Traces>) -> Result<Self, StartError> {
         let (count, listeners) = (setup.settings.workers, setup.settings.listeners.clone());
         let budgets = Budgets::new(&setup.settings);
         let (state_dir, retention) = (setup.settings.state_dir.clone(), setup.quarantine.clone());
         let store = Store::open(&state_dir, Access::Create)?;
         let book = Book::open(&state_dir, setup.journal, metrics)?;
-        let generation = Generation::new(setup, &budgets, metrics, &book, None)?;
+        let generation = Generation::new(setup, &budgets, metrics, &book, traces.as_ref(), None)?;
         let quarantine = Quarantine::new(store.clone(), retention, metrics);
         let listening = listen::open(&listeners, count)?;
         let shared = Arc::new(Shared {
@@ -121,6 +123,7 @@ impl Gate {
             store,
             quarantine: quarantine.clone(),
             book,
+            traces,
             metrics: Arc::clone(metrics),
         });
         let tended = CancellationToken::new();
@@ -190,7 +193,8 @@ impl Gate {
             tracing::warn!("`state_dir`: the quarantine and the journal move with a restart only");
         }
         let (retention, journal) = (setup.quarantine.clone(), setup.journal);
-        let generation = Generation::new(setup, &self.shared.budgets, &self.shared.metrics, &self.shared.book, Some(&old))?;
+        let Shared { budgets, metrics, book, traces, .. } = &*self.shared;
+        let generation = Generation::new(setup, budgets, metrics, book, traces.as_ref(), Some(&old))?;
         self.shared.book.reconfigure(journal)?;
         self.shared.current.store(generation);
         self.shared.quarantine.reconfigure(retention);
@@ -267,7 +271,12 @@ impl Gate {
         });
         let _ = joined.await;
         // Whatever became of the last messages is told by now.
-        self.shared.book.close().await;
+        let traces = async {
+            if let Some(traces) = &self.shared.traces {
+                traces.close().await;
+            }
+        };
+        tokio::join!(self.shared.book.close(), traces);
         cut
     }
 }

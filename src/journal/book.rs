@@ -9,10 +9,11 @@
 //! are counted, and never a message its time.
 use super::{
     examine::Examiner,
+    hide::Shown,
     record::{Contents, Record},
     row::Kind,
     rows::Rows,
-    settings::Settings,
+    settings::{Addresses, Settings},
     writer::Writer,
 };
 use crate::message::{Message, budget::Budget};
@@ -126,6 +127,14 @@ impl Book {
     pub(super) fn wants_content(&self) -> bool {
         let settings = self.0.settings.load();
         settings.enabled && (settings.attachments || settings.urls)
+    }
+
+    /// How addresses are told elsewhere: as in the rows, whether any are written or not.
+    pub(super) fn shown(&self) -> Shown {
+        match self.0.settings.load().addresses {
+            Addresses::Plain => Shown::Plain,
+            Addresses::Hashed => self.0.rows.hide().map_or(Shown::Not, Shown::Hashed),
+        }
     }
 
     /// Takes it down. Never waits.

@@ -1,16 +1,20 @@
 //! The record of one message.
 use super::{Bracketed, Journal, queue_id, record::Record, row::Kind};
-use crate::chain::{Conclusion, Finding, StageTiming};
+use crate::chain::{Conclusion, Finding, StageTiming, Verdict};
 use crate::message::{Client, Message};
 use crate::smtp::{Mail, Recipient, Refusal, Reply};
 use crate::telemetry::{MessageTls, Outcome, Violation};
-use crate::value::Id;
+use crate::value::{Id, hex};
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
     sync::Arc,
     time::{Duration, Instant},
 };
+
+mod told;
+
+pub use told::Fault;
 
 /// Octets of recipients that a line shows; the others are counted.
 const RECIPIENTS: usize = 1024;
@@ -55,7 +59,9 @@ pub struct Entry {
     held: usize,
     /// Ours, and where there was one the upstream's.
     reply: Option<Reply>,
-    error: Option<String>,
+    /// The chain's verdict was a refusal.
+    refused_by_chain: bool,
+    error: Option<(Fault, String)>,
     /// To be looked into for its row.
     content: Option<Message>,
 }
@@ -97,6 +103,7 @@ impl Entry {
             outcome: Outcome::Lost,
             held: 0,
             reply: None,
+            refused_by_chain: false,
             error: None,
             content: None,
         }
@@ -164,6 +171,7 @@ impl Entry {
     /// The chain has spoken; what it says of itself is moved out of `conclusion` to here.
     pub fn concluded(&mut self, conclusion: &mut Conclusion, now: Instant) {
         self.times.concluded = Some(now);
+        self.refused_by_chain = matches!(conclusion.verdict, Verdict::Refuse(_));
         self.decided_by = conclusion.decided_by.take();
         self.findings = std::mem::take(&mut conclusion.findings);
         self.timings = std::mem::take(&mut conclusion.timings);
@@ -203,8 +211,8 @@ impl Entry {
     }
 
     /// What went wrong with us or behind us, for the log only.
-    pub fn error(&mut self, error: &dyn fmt::Display) {
-        self.error = Some(error.to_string());
+    pub fn error(&mut self, whose: Fault, error: &dyn fmt::Display) {
+        self.error = Some((whose, error.to_string()));
     }
 
     /// The upstream answers for it now, in these words.
@@ -246,7 +254,7 @@ impl Entry {
         if self.unfinished && self.outcome == Outcome::Delivered {
             listener.incomplete.inc();
         }
-        for StageTiming { stage, took, result, incomplete, findings } in &self.timings {
+        for StageTiming { stage, took, result, incomplete, findings, calls: _ } in &self.timings {
             let Some(metrics) = self.journal.stage(stage) else { continue };
             metrics.duration.observe(took.as_secs_f64());
             metrics.result(*result);
@@ -263,7 +271,8 @@ impl Entry {
         }
     }
 
-    fn log(&self, now: Instant) {
+    /// `trace`: of the one that it is exported as.
+    fn log(&self, now: Instant, trace: Option<&str>) {
         let client = &self.client;
         let tls = client.tls.as_deref();
         let delivered = self.outcome == Outcome::Delivered;
@@ -271,6 +280,7 @@ impl Entry {
         tracing::info!(
             id = display(self.id),
             session = display(self.session),
+            trace_id = trace,
             client = display(Bracketed(client.address)),
             listener = &*client.listener,
             proto = self.protocol,
@@ -296,7 +306,7 @@ impl Entry {
             upstream = self.upstream.as_deref(),
             queue_id = self.reply.as_ref().filter(|_| delivered).and_then(|reply| queue_id(reply.text())),
             reply = self.reply.as_ref().map(display),
-            error = self.error.as_deref(),
+            error = self.error.as_ref().map(|(_, error)| &**error),
             delay = display(Seconds(now.saturating_duration_since(self.times.begun))),
             delays = display(&self.times.delays(now)),
         );
@@ -325,7 +335,7 @@ impl Entry {
             violations: std::mem::take(&mut self.violations),
             upstream: self.upstream.take(),
             reply: self.reply.take(),
-            error: self.error.take(),
+            error: self.error.take().map(|(_, error)| error),
             held: self.held,
             delays: Some(delays),
             content: self.content.take(),
@@ -345,7 +355,13 @@ impl Drop for Entry {
         }
         let now = self.times.settled.unwrap_or_else(Instant::now);
         self.count(now);
-        self.log(now);
+        let traces = self.journal.traces.clone();
+        let chosen = traces.and_then(|traces| traces.choose(self.id.octets(), self.has_failed()).map(|chance| (traces, chance)));
+        let trace = chosen.is_some().then(|| hex(&self.id.octets()));
+        self.log(now, trace.as_deref());
+        if let Some((traces, chance)) = chosen {
+            traces.push(Box::new(self.told(now, chance)));
+        }
         if let Some(book) = self.journal.book.clone() {
             book.push(self.record(now));
         }

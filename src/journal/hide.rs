@@ -7,6 +7,7 @@ use std::{
     ops::Range,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::Arc,
 };
 
 /// Octets of the key.
@@ -85,6 +86,35 @@ impl Hide {
         }
         scrubbed.push_str(text.get(at..).unwrap_or_default());
         scrubbed
+    }
+}
+
+/// How addresses stand in what leaves the journal: as in its rows.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    Plain,
+    Hashed(Arc<Hide>),
+    /// They were to be hashed, and there is no key.
+    Not,
+}
+
+impl Shown {
+    /// An address or an account. The empty one (a bounce's) is nobody's.
+    pub(super) fn address(&self, address: &str) -> Option<String> {
+        match self {
+            Self::Hashed(hide) if !address.is_empty() => Some(hide.address(address)),
+            Self::Not if !address.is_empty() => None,
+            _ => Some(address.to_owned()),
+        }
+    }
+
+    /// A text in which addresses may stand.
+    pub(super) fn text(&self, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Hashed(hide) => hide.scrub(text),
+            Self::Not => String::new(),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What happened to every message, and to every session: the log line, the metrics and the row in
-//! the database come from one record, so that they cannot disagree.
+//! the database (and, where they are exported, the spans of a trace) come from one record, so that they cannot disagree.
 //!
 //! A record is filled as the session goes and settled when it is dropped. A session that dies half
 //! way therefore leaves its line too, and no path through the driver can forget it.
@@ -13,7 +13,7 @@
 //!
 //! | file | knows |
 //! | --- | --- |
-//! | `entry`, `session` | what is told while it happens |
+//! | `entry`, `session` | what is told while it happens; `entry/told` makes spans of it |
 //! | `record`, `book`, `examine`, `links`, `writer` | how it becomes a row, off the session's way |
 //! | `row`, `terms`, `hide` | what a row is, what it is found by, and what of it is not shown |
 //! | `rows`, `query`, `indicator`, `summary` | searching, and numbers |
@@ -38,7 +38,7 @@ mod terms;
 mod writer;
 
 pub use book::Book;
-pub use entry::Entry;
+pub use entry::{Entry, Fault};
 pub use indicator::{Indicator, IndicatorKind, NoIndicator};
 pub use query::{PAGE, Query};
 pub use queue_id::queue_id;
@@ -50,7 +50,7 @@ pub use summary::{Hour, Summary};
 
 use crate::message::Client;
 use crate::telemetry::Outcome;
-use crate::telemetry::{ConnectionResult, ListenerMetrics, Metrics, StageMetrics};
+use crate::telemetry::{ConnectionResult, ListenerMetrics, Metrics, StageMetrics, traces::Traces};
 use record::Record;
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -63,18 +63,27 @@ pub struct Journal {
     stages: Arc<[(Box<str>, Arc<StageMetrics>)]>,
     /// Where rows are written, if they are.
     book: Option<Book>,
+    /// Where messages are told of as spans, if they are.
+    traces: Option<Traces>,
 }
 
 impl Journal {
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, listener: Arc<ListenerMetrics>, stages: Arc<[(Box<str>, Arc<StageMetrics>)]>) -> Self {
-        Self { metrics, listener, stages, book: None }
+        Self { metrics, listener, stages, book: None, traces: None }
     }
 
     /// With a row in `book` for everything.
     #[must_use]
     pub fn with_book(mut self, book: Book) -> Self {
         self.book = Some(book);
+        self
+    }
+
+    /// With spans for messages, given to `traces` where there are any.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Option<Traces>) -> Self {
+        self.traces = traces;
         self
     }
 

@@ -264,7 +264,8 @@ impl Row {
     }
 }
 
-fn heap(value: &Value) -> usize {
+/// Octets on the heap.
+pub(super) fn heap(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Number(_) | Value::Real(_) | Value::Flag(_) => 0,

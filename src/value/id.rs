@@ -11,6 +11,12 @@ impl Id {
     pub fn generate() -> Self {
         Self(ulid::Ulid::generate())
     }
+
+    /// Its 128 bits: 48 of time, in milliseconds since 1970, and 80 of chance.
+    #[must_use]
+    pub fn octets(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
 }
 
 impl fmt::Display for Id {

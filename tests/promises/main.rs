@@ -44,5 +44,7 @@ mod submission;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 mod upstream_faults;
 mod whole_chain;

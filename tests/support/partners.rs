@@ -1,6 +1,8 @@
 //! Programs that the tests need and that somebody else wrote.
 
 pub mod clamd;
+#[cfg(feature = "otlp")]
+pub mod collector;
 pub mod milters;
 pub mod prometheus;
 pub mod rspamd;

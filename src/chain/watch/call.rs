@@ -4,7 +4,7 @@ use crate::{
     telemetry::Incomplete,
 };
 use futures_util::FutureExt;
-use std::{any::Any, future::poll_fn, panic::AssertUnwindSafe, pin::pin, task::Poll, time::Duration};
+use std::{any::Any, future::poll_fn, ops::Range, panic::AssertUnwindSafe, pin::pin, task::Poll, time::Duration};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -13,13 +13,29 @@ pub(super) fn log_panic(configured: &Configured, event: &'static str, panic: &(d
     tracing::error!(stage = %configured.name, event, panic = text.unwrap_or("without a text"), "stage panicked");
 }
 
+/// What the calls of a transaction take.
+#[derive(Default)]
+pub(super) struct Clock {
+    pub(super) took: Duration,
+    /// From the beginning of the first to the end of the last.
+    pub(super) calls: Option<Range<std::time::Instant>>,
+}
+
+impl Clock {
+    fn add(&mut self, call: Range<Instant>) {
+        self.took += call.end - call.start;
+        let end = call.end.into_std();
+        self.calls.get_or_insert_with(|| call.start.into_std()..end).end = end;
+    }
+}
+
 /// The only way into a stage. It has the stage's timeout, cut off at `until`; a call that answers at
 /// once costs no timer.
 pub(super) async fn call<T>(
     configured: &Configured,
     event: &'static str,
     until: Option<Instant>,
-    took: &mut Duration,
+    clock: &mut Clock,
     call: impl Future<Output = Result<T, StageError>> + Send,
 ) -> Result<T, StageError> {
     let started = Instant::now();
@@ -33,7 +49,7 @@ pub(super) async fn call<T>(
             timeout(own.min(left), call).await
         }
     };
-    *took += started.elapsed();
+    clock.add(started..Instant::now());
     match said {
         Ok(Ok(said)) => said,
         Ok(Err(panic)) => {

@@ -16,12 +16,11 @@ use crate::{
     telemetry::Incomplete,
 };
 use bytes::Bytes;
-use call::{call, failed, log_panic};
+use call::{Clock, call, failed, log_panic};
 use settle::named;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -71,7 +70,7 @@ struct Transaction {
     refusal: Option<Refusal>,
     /// What it would have done.
     observed: Vec<Finding>,
-    took: Duration,
+    clock: Clock,
 }
 
 impl Watch {
@@ -97,7 +96,7 @@ impl Watch {
     /// A new inspection of the session.
     async fn join(&mut self, configured: &Configured, client: &Arc<Client>) {
         self.left = false;
-        let begun = call(configured, "begin", None, &mut self.transaction.took, async { configured.stage.begin(client).await }).await;
+        let begun = call(configured, "begin", None, &mut self.transaction.clock, async { configured.stage.begin(client).await }).await;
         self.state = match begun {
             Ok(inspection) => State::Watching(inspection),
             Err(error) => State::Failed(failed(configured, "begin", &error)),
@@ -200,7 +199,7 @@ impl Watch {
                         Question::Headers(headers) => inspection.headers(headers).await,
                     }
                 };
-                call(configured, event, until, &mut self.transaction.took, asked).await
+                call(configured, event, until, &mut self.transaction.clock, asked).await
             }
             State::Failed(_) => return standing(configured),
             State::Absent => return Decision::Go,
@@ -239,7 +238,7 @@ impl Watch {
         let State::Watching(inspection) = &mut self.state else { return };
         self.transaction.called = true;
         let piece = async { inspection.body(chunk).await };
-        match call(configured, "body", until, &mut self.transaction.took, piece).await {
+        match call(configured, "body", until, &mut self.transaction.clock, piece).await {
             Ok(Decision::Go) => {}
             Ok(Decision::Done) => self.transaction.body_done = true,
             Ok(Decision::Refuse(refusal)) => match self.refused(configured, "body", refusal) {
@@ -287,7 +286,7 @@ impl Watch {
                             .cloned(),
                     }
                 };
-                let said = call(configured, "end_of_message", Some(until), &mut self.transaction.took, end).await;
+                let said = call(configured, "end_of_message", Some(until), &mut self.transaction.clock, end).await;
                 if !asked {
                     self.tell_abort(configured);
                 }

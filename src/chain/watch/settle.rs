@@ -67,7 +67,8 @@ impl Watch {
         }
         let timing = (transaction.called || incomplete.is_some()).then(|| StageTiming {
             stage: configured.name.clone(),
-            took: transaction.took,
+            took: transaction.clock.took,
+            calls: transaction.clock.calls,
             incomplete,
             result,
             findings: report.findings.len(),

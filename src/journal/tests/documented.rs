@@ -1,6 +1,9 @@
 //! `deploy/LOGS.md` says of each kind of line what fields it has; here they are compared.
 use super::*;
-use crate::telemetry::CommandWord;
+use crate::telemetry::{
+    CommandWord,
+    traces::{Chance, Traces},
+};
 use std::collections::BTreeMap;
 
 /// The fields in the tables of a section, with their kinds.
@@ -39,18 +42,21 @@ fn written(log: impl FnOnce()) -> BTreeMap<String, String> {
 }
 
 /// Of whom everything is known.
-fn client() -> Arc<Client> {
+pub(super) fn client() -> Arc<Client> {
     let mut client = Client::clone(&super::client());
     let mut tls = client.tls.as_deref().unwrap().clone();
     tls.ja4 = Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into());
     tls.client_subject = Some("CN=gateway.example.org".into());
+    tls.sni = Some("mx.example.org".into());
     (client.tls, client.account) = (Some(Arc::new(tls)), Some("alice".into()));
     Arc::new(client)
 }
 
 #[test]
 fn the_line_of_a_message_has_the_fields_that_are_documented() {
-    let (journal, _) = journal();
+    let (journal, metrics) = journal();
+    let (traces, _waiting) = Traces::queue(Chance::ALWAYS, &metrics);
+    let journal = Arc::new(Journal::clone(&journal).with_traces(Some(traces)));
     let now = Instant::now();
     let fields = written(|| {
         let session = Session::open(&journal, &client(), now);
@@ -63,6 +69,7 @@ fn the_line_of_a_message_has_the_fields_that_are_documented() {
         let timings = vec![StageTiming {
             stage: "limits".into(),
             took: Duration::from_millis(12),
+            calls: None,
             result: StageResult::Pass,
             incomplete: None,
             findings: 1,
@@ -72,7 +79,7 @@ fn the_line_of_a_message_has_the_fields_that_are_documented() {
         entry.upstream(&"default".into());
         entry.violation(Violation::BareNewline);
         entry.held(1);
-        entry.error(&"something");
+        entry.error(Fault::Upstream, &"something");
         entry.delivered(&Reply::new(250, "2.0.0 Ok: queued as 4cGZ2R"), now);
         drop(entry);
         std::mem::forget(session);

@@ -1,6 +1,7 @@
 //! What is told while it happens: lines, metrics, rows.
 mod documented;
 mod searching;
+mod spans;
 mod writing;
 
 use super::*;
@@ -72,6 +73,7 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
             StageTiming {
                 stage: "limits".into(),
                 took: Duration::from_millis(12),
+                calls: None,
                 result: StageResult::Pass,
                 incomplete: None,
                 findings: 1,
@@ -79,6 +81,7 @@ fn a_message_is_one_line_and_its_share_in_the_metrics() {
             StageTiming {
                 stage: "slow".into(),
                 took: Duration::from_secs(1),
+                calls: None,
                 result: StageResult::Incomplete,
                 incomplete: Some(Incomplete::Late),
                 findings: 0,

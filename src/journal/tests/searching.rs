@@ -30,8 +30,14 @@ pub(super) fn tell(journal: &Arc<Journal>) -> (Id, Id) {
     entry.received(4096, Instant::now());
     let findings =
         vec![Finding::text("auth.spf", "pass"), Finding::number("limits.parts", 3), Finding::text("rule.matched", "odd \"one\"")];
-    let timings =
-        vec![StageTiming { stage: "av".into(), took: Duration::from_millis(12), result: StageResult::Pass, incomplete: None, findings: 1 }];
+    let timings = vec![StageTiming {
+        stage: "av".into(),
+        took: Duration::from_millis(12),
+        calls: None,
+        result: StageResult::Pass,
+        incomplete: None,
+        findings: 1,
+    }];
     entry.concluded(&mut Conclusion { findings, timings, unfinished: true, ..Conclusion::default() }, Instant::now());
     entry.content(&message());
     entry.violation(Violation::ForgedResults);

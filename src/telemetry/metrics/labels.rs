@@ -116,6 +116,17 @@ labels! {
     }
 }
 labels! {
+    /// Why the trace of a message was not exported.
+    TraceDrop {
+        // The exporter does not keep up.
+        QueueFull = "queue_full",
+        // Nobody took it in time.
+        NotSent = "not_sent",
+        // The receiver will never take it.
+        Refused = "refused",
+    }
+}
+labels! {
     /// A step of a transaction with the upstream.
     Phase { Connect = "connect", Envelope = "envelope", FinalReply = "final_reply", Auth = "auth" }
 }

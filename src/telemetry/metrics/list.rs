@@ -192,6 +192,14 @@ list! {
         gauge("octroi_journal_limit_bytes", "Octets on disk that the journal may take.");
     pub journal_oldest: IntGauge =
         gauge("octroi_journal_oldest_timestamp_seconds", "When the oldest row of the journal was written; 0 where it is empty.");
+
+    // Traces.
+    pub traces_exported: IntCounter =
+        counter("octroi_traces_exported_total", "Messages whose spans the receiver of [traces] took.");
+    pub(super) traces_dropped: IntCounterVec =
+        counters("octroi_traces_dropped_total", &["reason"], "Messages that were to be exported as spans, and were not.");
+    pub traces_rejected_spans: IntCounter =
+        counter("octroi_traces_rejected_spans_total", "Spans that the receiver says it threw away (OTLP's partial success).");
 }
 
 fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> Result<T> {

@@ -10,7 +10,7 @@ mod series;
 
 pub use labels::{
     CommandWord, ConnectionResult, HandshakeResult, Incomplete, JournalDrop, MessageTls, Outcome, Phase, QuarantineDeletion,
-    QuarantineFailure, ReplyClass, SignInResult, StageResult, UpstreamFault, Violation,
+    QuarantineFailure, ReplyClass, SignInResult, StageResult, TraceDrop, UpstreamFault, Violation,
 };
 pub use list::Metrics;
 pub use read::{Sample, Snapshot};
@@ -72,6 +72,9 @@ impl Metrics {
         for why in JournalDrop::ALL {
             metrics.journal_dropped.with_label_values(&[why.as_str()]);
         }
+        for why in TraceDrop::ALL {
+            metrics.traces_dropped.with_label_values(&[why.as_str()]);
+        }
         for result in SignInResult::ALL {
             metrics.sign_ins.with_label_values(&[result.as_str()]);
         }
@@ -81,6 +84,11 @@ impl Metrics {
     /// So many rows are missing from the journal.
     pub fn journal_dropped(&self, why: JournalDrop, rows: u64) {
         self.journal_dropped.with_label_values(&[why.as_str()]).inc_by(rows);
+    }
+
+    /// The traces of so many messages were not exported.
+    pub fn traces_dropped(&self, why: TraceDrop, messages: u64) {
+        self.traces_dropped.with_label_values(&[why.as_str()]).inc_by(messages);
     }
 
     /// Somebody tried to sign in to the console.
