@@ -12,6 +12,7 @@ use octroi::{
     telemetry::{
         Metrics, StageResult,
         log::{Format, Log, Settings},
+        traces::{Chance, Traces},
     },
 };
 use std::{
@@ -91,8 +92,20 @@ fn address(text: &str) -> Address {
 
 #[divan::bench(sample_size = 100)]
 fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
+    tell(bencher, &JOURNAL, || {});
+}
+
+/// The same where all are exported as traces: what a session pays, without the exporter's own work.
+#[divan::bench(sample_size = 100)]
+fn record_of_a_message_with_a_trace(bencher: divan::Bencher<'_, '_>) {
+    let (traces, mut waiting) = Traces::queue(Chance::ALWAYS, &Metrics::new().expect("metrics"));
+    let journal = Arc::new(Journal::clone(&JOURNAL).with_traces(Some(traces)));
+    tell(bencher, &journal, || drop(waiting.try_recv()));
+}
+
+fn tell(bencher: divan::Bencher<'_, '_>, journal: &Arc<Journal>, mut afterwards: impl FnMut()) {
     let now = Instant::now();
-    let session = Session::open(&JOURNAL, &CLIENT, now);
+    let session = Session::open(journal, &CLIENT, now);
     let (mail, recipient) = (Mail::new(ReversePath(Some(address("alice@example.org")))), Recipient::new(address("bob@example.com")));
     let (upstream, reply): (Arc<str>, _) = ("default".into(), Reply::new(250, "2.0.0 Ok: queued as 4cGZ2R3Y4Vz9sQ"));
     bencher.bench_local(|| {
@@ -112,6 +125,8 @@ fn record_of_a_message(bencher: divan::Bencher<'_, '_>) {
         entry.concluded(&mut Conclusion { timings: vec![timing], ..Conclusion::default() }, now);
         entry.upstream(&upstream);
         entry.delivered(&reply, now);
+        drop(entry);
+        afterwards();
     });
 }
 

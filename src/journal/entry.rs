@@ -4,7 +4,7 @@ use crate::chain::{Conclusion, Finding, StageTiming, Verdict};
 use crate::message::{Client, Message};
 use crate::smtp::{Mail, Recipient, Refusal, Reply};
 use crate::telemetry::{MessageTls, Outcome, Violation};
-use crate::value::{Id, hex};
+use crate::value::Id;
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
@@ -271,16 +271,17 @@ impl Entry {
         }
     }
 
-    /// `trace`: of the one that it is exported as.
-    fn log(&self, now: Instant, trace: Option<&str>) {
+    /// `is_traced`: it is exported as spans, too.
+    fn log(&self, now: Instant, is_traced: bool) {
         let client = &self.client;
         let tls = client.tls.as_deref();
         let delivered = self.outcome == Outcome::Delivered;
+        let trace = is_traced.then(|| format!("{:032x}", u128::from_be_bytes(self.id.octets())));
         let [message_id, subject] = [&self.message_id, &self.subject].map(|field| field.as_deref().map(shown));
         tracing::info!(
             id = display(self.id),
             session = display(self.session),
-            trace_id = trace,
+            trace_id = trace.as_deref(),
             client = display(Bracketed(client.address)),
             listener = &*client.listener,
             proto = self.protocol,
@@ -355,11 +356,10 @@ impl Drop for Entry {
         }
         let now = self.times.settled.unwrap_or_else(Instant::now);
         self.count(now);
-        let traces = self.journal.traces.clone();
-        let chosen = traces.and_then(|traces| traces.choose(self.id.octets(), self.has_failed()).map(|chance| (traces, chance)));
-        let trace = chosen.is_some().then(|| hex(&self.id.octets()));
-        self.log(now, trace.as_deref());
-        if let Some((traces, chance)) = chosen {
+        let traces = self.journal.traces.as_ref();
+        let chance = traces.and_then(|traces| traces.choose(self.id.octets(), self.has_failed()));
+        self.log(now, chance.is_some());
+        if let (Some(traces), Some(chance)) = (traces, chance) {
             traces.push(Box::new(self.told(now, chance)));
         }
         if let Some(book) = self.journal.book.clone() {

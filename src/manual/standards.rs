@@ -27,6 +27,8 @@
 //! | RFC 9989 | DMARC | stage `auth` | several authors are judged each, where the RFC judges none; no reports are sent |
 //! | PROXY protocol 1, 2 | | [`gate::proxy`](crate::gate::proxy) | believed from listed networks only, and required there |
 //! | XCLIENT | Postfix's XCLIENT_README | [`upstream`](crate::upstream) | NAME is always `[UNAVAILABLE]`: octroi asks no DNS |
+//! | OTLP 1.x | traces, over HTTP as protobuf | [`telemetry::traces`](crate::telemetry::traces) | no gRPC, no compression; a date in `Retry-After` is not heeded |
+//! | W3C Trace Context 2 | ids, `tracestate` of exported spans | [`telemetry::traces`](crate::telemetry::traces) | `traceparent` is neither read nor written: a header field of a message is its sender's |
 //! | systemd | `sd_notify(3)`, `sd_listen_fds(3)` | [`cli`](crate::cli), [`gate`](crate::gate) | |
 //!
 //! ## What a client is told when

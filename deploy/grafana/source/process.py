@@ -72,6 +72,17 @@ BOARD.row(
 )
 
 BOARD.row(
+    "Traces",
+    series("Exported", "Messages a second whose spans the receiver of `[traces]` took; 0 where nothing is configured.", "cps",
+           query("rate(octroi_traces_exported_total{@}[$__rate_interval])", "{{instance}}"), width=12, runbook="OctroiTracesDropping"),
+    series("Lost", "Messages a minute that have no trace: `not_sent`, nobody took them in time; `queue_full`, too many waited; `refused`, the receiver "
+           "will not have them. `rejected spans`: it threw those away. Mail goes on.", "cpm",
+           query("60 * sum by (reason) (rate(octroi_traces_dropped_total{@}[$__rate_interval]))", "{{reason}}"),
+           query("60 * sum(rate(octroi_traces_rejected_spans_total{@}[$__rate_interval]))", "rejected spans"), width=12,
+           runbook="OctroiTracesDropping"),
+)
+
+BOARD.row(
     "Monitoring itself",
     timeline("Up", "Whether Prometheus reaches each instance.", "up{@}", "{{instance}}", [(0, "down", RED), (1, "up", GREEN)],
              limits=(RED, 1, GREEN), runbook="OctroiDown"),
