@@ -41,11 +41,18 @@ pub use token::{NewToken, Token};
 pub use totp::TotpSecret;
 pub use webauthn_rs::prelude::Url;
 
-use crate::storage::Database;
+use crate::storage::{Database, StorageError};
 use passkey::Passkeys;
 use password::Passwords;
 use std::{sync::Arc, time::Duration};
 use throttle::Throttle;
+
+/// It is good to know, and its lack turns nobody away.
+fn noted(what: &str, written: Result<Vec<usize>, StorageError>) {
+    if let Err(error) = written {
+        tracing::warn!("{what} could not be written down: {error}");
+    }
+}
 
 /// How long sessions last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

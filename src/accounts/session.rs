@@ -88,7 +88,7 @@ impl Accounts {
         }
         if now.duration_since(time(row.integer(3)?)).is_ok_and(|since| since >= SEEN.min(idle / 4)) {
             let seen = Statement::new("UPDATE account_session SET seen_at = ?2 WHERE id = ?1").with(&*id).with(millis(now));
-            self.0.database.write(vec![seen]).await?;
+            super::noted("when a session was used last", self.0.database.write(vec![seen]).await);
         }
         Ok(Some(Session {
             id,

@@ -123,7 +123,7 @@ impl Accounts {
         let used = row.optional_integer(3)?.map(time);
         if used.is_none_or(|used| now.duration_since(used).is_ok_and(|since| since >= SEEN)) {
             let note = Statement::new("UPDATE account_token SET used_at = ?2 WHERE id = ?1").with(row.text(0)?).with(millis(now));
-            self.0.database.write(vec![note]).await?;
+            super::noted("when a token was used last", self.0.database.write(vec![note]).await);
         }
         Ok(Some(account))
     }

@@ -5,7 +5,7 @@ mod show;
 
 use super::{
     ConfigFile, Failure,
-    style::{Colour, Out},
+    style::{self, Colour, Out},
     to_the_end,
 };
 use crate::audit::{Action, Actor, Audit, Event};
@@ -245,10 +245,9 @@ impl Show {
 
 impl Release {
     async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let (config, metrics, quarantine, store) = open(&self.file)?;
+        let (config, metrics, quarantine, _) = open(&self.file)?;
         let setup = config.gate;
-        let audit = Audit::new(store.database);
-        let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics, audit)?;
+        let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics)?;
         let entry = quarantine.entry(&self.id).await?;
         let who = Actor::local();
         let request = match &self.second {
@@ -256,13 +255,15 @@ impl Release {
             None => None,
         };
         let claim = Claim { recipients: &self.recipient, again: self.again, by: By::from(&*who.name), request: request.as_ref() };
-        let released = releaser.release(&quarantine, entry, claim, &who).await?;
+        let released = releaser.release(&quarantine, entry, claim, &who).await;
+        let released = released.map_err(|error| Failure(format!("nothing was sent: {error}")))?;
         if self.json {
             let one = |part: &crate::gate::release::Released| {
                 json!({
                     "upstream": &*part.upstream,
                     "recipients": part.recipients,
                     "released": part.result.is_ok(),
+                    "recorded": part.unrecorded.is_none(),
                     "reply": part.result.as_ref().map_or_else(ToString::to_string, Clone::clone),
                     "queue_id": part.result.as_ref().ok().and_then(|reply| queue_id(reply)),
                 })
@@ -278,9 +279,15 @@ impl Release {
                     }
                     Err(why) => out.line(format_args!("{} to {recipients}: {why}", out.paint(Colour::Red, "not released"))),
                 }
+                if let Some(error) = &part.unrecorded {
+                    style::complain(&format!(
+                        "this could not be written down, and the entry will go on to say that it is being released to {recipients}: {error}"
+                    ));
+                }
             }
         }
-        Ok(if released.iter().all(|part| part.result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let is_done = |part: &crate::gate::release::Released| part.result.is_ok() && part.unrecorded.is_none();
+        Ok(if released.iter().all(is_done) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -110,7 +110,7 @@ impl Service {
                     .as_ref()
                     .map(|gate| (gate.store().clone(), gate.quarantine().clone(), gate.journal().clone()));
                 let (store, quarantine, journal) = kept.ok_or("the gate is gone")?;
-                let releaser = Arc::new(ArcSwap::from_pointee(releaser.make(&store, metrics)?));
+                let releaser = Arc::new(ArcSwap::from_pointee(releaser.make(metrics)?));
                 let metrics = Arc::clone(metrics);
                 let measured = Arc::clone(&gate);
                 let parts = console::Parts {
@@ -269,8 +269,8 @@ impl Service {
             if let (Some(console), Some(certificate)) = (&self.console, shown) {
                 console.show(&certificate, &self.metrics);
             }
-            if let (Some(console), Some(store)) = (&self.console, self.with_gate(|gate| gate.store().clone())) {
-                console.release_with(releaser.make(&store, &self.metrics).map_err(|e| e.to_string())?);
+            if let Some(console) = &self.console {
+                console.release_with(releaser.make(&self.metrics).map_err(|e| e.to_string())?);
             }
             if self.acme.as_ref().map(|acme| &acme.settings) != acme.as_ref() {
                 self.acme = Acme::start(acme, self.known.clone(), &self.metrics);

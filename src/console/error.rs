@@ -41,6 +41,9 @@ pub enum Error {
     /// Too often; seconds until the next try.
     #[error("too many attempts")]
     Throttled(u64),
+    /// There is no room for what would have to be written down; nothing was done.
+    #[error("no space left: {0}")]
+    Full(String),
     #[error("{0}")]
     Internal(String),
 }
@@ -57,6 +60,8 @@ impl Error {
             Self::Bad(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            // RFC 4918 §11.5.
+            Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -73,21 +78,29 @@ impl Error {
             Self::Unreadable(text) => (language.t("error.bad"), text.clone()),
             Self::Conflict(said) => (language.t("error.conflict"), said.to(language)),
             Self::Throttled(seconds) => (language.t("error.throttled"), language.count("error.throttled_text", *seconds)),
+            Self::Full(_) => (language.t("error.full"), language.t("error.full_text").to_owned()),
             Self::Internal(_) => (language.t("error.internal"), language.with("error.internal_text", &[("id", &id)])),
         }
     }
 
-    /// Its sentence, where there is no page for it: in a list of what did not work.
+    /// Its sentence, where there is no page for it: in a list of what did not work. What is not for the
+    /// reader goes to the log.
     pub(super) fn sentence(&self, language: Language) -> String {
-        self.words(language, "").1
+        let id = Id::generate().to_string();
+        self.log(&id);
+        self.words(language, &id).1
+    }
+
+    fn log(&self, id: &str) {
+        if let Self::Internal(text) | Self::Full(text) = self {
+            tracing::error!(id, "console: {text}");
+        }
     }
 
     /// The answer, as a page in `frame` or as a problem document.
     pub(super) fn show(&self, frame: Frame, is_api: bool) -> Response {
         let id = Id::generate().to_string();
-        if let Self::Internal(text) = self {
-            tracing::error!(id, "console: {text}");
-        }
+        self.log(&id);
         let status = self.status();
         let (title, text) = self.words(if is_api { Language::English } else { frame.language }, &id);
         let mut response = if is_api {

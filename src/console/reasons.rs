@@ -16,7 +16,10 @@ const REFUSED: &str = "accounts.refused";
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            StorageError::Full(_) => Self::Full(error.to_string()),
+            other => Self::Internal(other.to_string()),
+        }
     }
 }
 
@@ -64,7 +67,8 @@ impl From<QuarantineError> for Error {
                 tracing::warn!("{error}");
                 Self::Conflict(Said::of("quarantine.error.no_room"))
             }
-            QuarantineError::NoRoom(_) | QuarantineError::Late | QuarantineError::Storage(_) => Self::Internal(error.to_string()),
+            QuarantineError::Storage(why) => why.clone().into(),
+            QuarantineError::NoRoom(_) | QuarantineError::Late => Self::Internal(error.to_string()),
         }
     }
 }
@@ -77,7 +81,8 @@ impl From<AccountError> for Error {
             AccountError::Refused(why) => Self::Conflict(why.into()),
             AccountError::Weak(weak) => Self::Conflict((*weak).into()),
             AccountError::Busy => Self::Throttled(10),
-            AccountError::NoRandomness | AccountError::Failed(_) | AccountError::Storage(_) => Self::Internal(error.to_string()),
+            AccountError::Storage(why) => why.clone().into(),
+            AccountError::NoRandomness | AccountError::Failed(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -6,11 +6,10 @@ use super::{
     received::{self, Trace},
     settings::Settings,
 };
-use crate::audit::{Action, Actor, Audit, Event};
+use crate::audit::{Action, Actor, Event};
 use crate::message::{Client, Content, HeaderEnd, spool};
-use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError};
+use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError, Settlement};
 use crate::smtp::{Custody as _, Domain, Recipient};
-use crate::storage::Store;
 use crate::telemetry::Metrics;
 use crate::unpack;
 use crate::upstream::{self, Answer, Body, Outgoing, Seat, Upstream, Upstreams};
@@ -31,6 +30,9 @@ pub struct Released {
     pub upstream: Arc<str>,
     pub recipients: Vec<String>,
     pub result: Result<String, NotReleased>,
+    /// Why that stands neither in the entry nor in the audit yet, where it does not: until it does, the
+    /// entry says that it is being released.
+    pub unrecorded: Option<QuarantineError>,
 }
 
 /// Why somebody does not have it.
@@ -69,8 +71,8 @@ impl Recipe {
 
     /// # Errors
     /// The spool's directory cannot be used.
-    pub fn make(self, store: &Store, metrics: &Arc<Metrics>) -> Result<Releaser, StartError> {
-        Releaser::new(&self.settings, self.upstreams, &self.routes, metrics, Audit::new(store.database.clone()))
+    pub fn make(self, metrics: &Arc<Metrics>) -> Result<Releaser, StartError> {
+        Releaser::new(&self.settings, self.upstreams, &self.routes, metrics)
     }
 }
 
@@ -80,7 +82,6 @@ pub struct Releaser {
     header_size: usize,
     spool: spool::Settings,
     upstreams: Upstreams,
-    audit: Audit,
     unpack: Arc<unpack::Limits>,
     state_dir: PathBuf,
 }
@@ -95,7 +96,6 @@ impl Releaser {
         upstreams: Vec<upstream::Settings>,
         routes: &[upstream::Route],
         metrics: &Arc<Metrics>,
-        audit: Audit,
     ) -> Result<Self, StartError> {
         let shared = upstream::Shared::new(upstreams, routes, settings.timeouts.upstream, &settings.hostname, metrics);
         Ok(Self {
@@ -103,7 +103,6 @@ impl Releaser {
             header_size: usize::try_from(settings.limits.header_size).unwrap_or(usize::MAX),
             spool: spool(settings)?,
             upstreams: Upstreams::for_worker(&shared),
-            audit,
             unpack: Arc::clone(&settings.unpack),
             state_dir: settings.state_dir.clone(),
         })
@@ -137,7 +136,7 @@ impl Releaser {
 
     /// Releases `entry`, as it was read, to the recipients that `claim` names; waits for the MTA. The
     /// audit has it twice, in the name of `who`: begun, in the same commit as the claim, and what
-    /// became of it.
+    /// became of it, in that of the outcome.
     ///
     /// # Errors
     /// Nothing was sent to anybody.
@@ -163,24 +162,19 @@ impl Releaser {
             let Some(first) = part.recipients.first() else { continue };
             let upstream = self.upstreams.route(&first.address);
             let result = self.send(&upstream, &part, &content).await;
-            let noted = match &result {
-                Ok(reply) => quarantine.released(&part, reply).await,
-                Err(NotReleased::Unknown(why)) => quarantine.unknown(&part, why).await,
-                Err(why) => quarantine.not_released(&part, &why.to_string()).await,
-            };
-            if let Err(error) = noted {
-                tracing::error!(entry = part.entry.id, "what became of its release could not be written down: {error}");
-            }
             let recipients: Vec<_> = part.recipients.iter().map(|recipient| recipient.address.as_str().to_owned()).collect();
             let (action, reply) = match &result {
                 Ok(reply) => (Action::Release, reply.clone()),
                 Err(why) => (Action::ReleaseFailed, why.to_string()),
             };
-            let event = Event::of(who, action).on(&id).with("recipients", recipients.clone()).with("reply", reply);
-            if let Err(error) = self.audit.record(event).await {
-                tracing::error!(entry = id, "what became of its release is not in the audit: {error}");
-            }
-            all.push(Released { upstream: Arc::clone(upstream.name()), recipients, result });
+            let event = Event::of(who, action).on(&id).with("recipients", recipients.clone()).with("reply", &*reply);
+            let settlement = match &result {
+                Ok(reply) => part.released(reply),
+                Err(NotReleased::Unknown(why)) => part.unknown(why),
+                Err(why) => part.not_released(&why.to_string()),
+            };
+            let unrecorded = record(quarantine, settlement.with(event.statement())).await;
+            all.push(Released { upstream: Arc::clone(upstream.name()), recipients, result, unrecorded });
         }
         Ok(all)
     }
@@ -226,6 +220,16 @@ impl Releaser {
         };
         Ok((kept, from))
     }
+}
+
+/// Writes down what became of a release, in the end; why not yet.
+async fn record(quarantine: &Quarantine, settlement: Settlement) -> Option<QuarantineError> {
+    let error = quarantine.settle(&settlement).await.err()?;
+    tracing::error!("what became of a release could not be written down: {error}");
+    if matches!(&error, QuarantineError::Storage(error) if error.leaves_nothing()) {
+        quarantine.settle_later(settlement);
+    }
+    Some(error)
 }
 
 /// Where a message came from, as its entry has it.

@@ -27,6 +27,7 @@ mod request;
 mod retention;
 mod review;
 mod settings;
+mod settle;
 #[cfg(test)]
 mod tests;
 
@@ -40,12 +41,14 @@ pub use note::Note;
 pub use release::{Claim, Claimed};
 pub use request::{Ask, Request, RequestState};
 pub use settings::{Retention, Settings};
+pub use settle::Settlement;
 
 use crate::storage::{Blobs, Database, Statement, Store};
 use crate::telemetry::Metrics;
 use crate::value::{millis, time};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// How long a client waits at most for its message to be stored.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,6 +63,8 @@ struct Inner {
     blobs: Blobs,
     settings: ArcSwap<Settings>,
     metrics: Arc<Metrics>,
+    /// One for each outcome of a release that waits to be written down.
+    settling: Arc<Semaphore>,
 }
 
 impl Quarantine {
@@ -68,7 +73,8 @@ impl Quarantine {
     pub fn new(store: Store, settings: Settings, metrics: &Arc<Metrics>) -> Self {
         let Store { database, blobs } = store;
         let settings = ArcSwap::from_pointee(settings);
-        Self(Arc::new(Inner { database, blobs, settings, metrics: Arc::clone(metrics) }))
+        let settling = Arc::new(Semaphore::new(settle::WAITING));
+        Self(Arc::new(Inner { database, blobs, settings, metrics: Arc::clone(metrics), settling }))
     }
 
     /// Other settings hold from now on.

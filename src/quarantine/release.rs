@@ -1,4 +1,5 @@
-//! The book of releases: who gets what, once each. What is sent, and how, is the gate's.
+//! The book of releases: who gets what, once each. What is sent, and how, is the gate's; what became
+//! of it is written down in [`settle`](super::settle).
 use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, Request, millis};
 use crate::smtp::{Mail, Recipient};
 use crate::storage::{Statement, StorageError};
@@ -24,8 +25,9 @@ pub struct Claimed {
     pub entry: Entry,
     pub mail: Mail,
     pub recipients: Vec<Recipient>,
-    positions: Vec<(i64, i64)>,
-    by: String,
+    /// With the number of the attempt.
+    pub(super) positions: Vec<(i64, i64)>,
+    pub(super) by: String,
 }
 
 impl Claimed {
@@ -106,65 +108,5 @@ impl Quarantine {
         }
         let positions = chosen.iter().map(|recipient| (recipient.position, recipient.attempts + 1)).collect();
         Ok(Claimed { mail, recipients, positions, by: claim.by.name.to_owned(), entry })
-    }
-
-    /// The MTA answers for it, in the words of `reply`.
-    ///
-    /// # Errors
-    /// It could not be written down; they stay `releasing`.
-    pub async fn released(&self, claimed: &Claimed, reply: &str) -> Result<(), QuarantineError> {
-        self.settle(claimed, RecipientState::Released, reply).await?;
-        self.0.metrics.quarantine_released(claimed.recipients.len() as u64);
-        Ok(())
-    }
-
-    /// The MTA does not have it for sure; `why` is said to who looks next.
-    ///
-    /// # Errors
-    /// As [`released`](Self::released).
-    pub async fn not_released(&self, claimed: &Claimed, why: &str) -> Result<(), QuarantineError> {
-        self.settle(claimed, RecipientState::Held, why).await
-    }
-
-    /// Nobody knows whether the MTA has it.
-    ///
-    /// # Errors
-    /// As [`released`](Self::released).
-    pub async fn unknown(&self, claimed: &Claimed, why: &str) -> Result<(), QuarantineError> {
-        self.settle(claimed, RecipientState::Releasing, why).await
-    }
-
-    async fn settle(&self, claimed: &Claimed, state: RecipientState, reply: &str) -> Result<(), QuarantineError> {
-        let now = millis(SystemTime::now());
-        let id = &*claimed.entry.id;
-        let mut batch: Vec<_> = claimed
-            .positions
-            .iter()
-            .map(|(position, attempt)| {
-                Statement::new(
-                    "UPDATE quarantine_recipient SET state = ?4, reply = ?5, changed_at = ?6 \
-                     WHERE entry = ?1 AND position = ?2 AND attempts = ?3",
-                )
-                .with(id)
-                .with(*position)
-                .with(*attempt)
-                .with(state.as_str())
-                .with(reply)
-                .with(now)
-            })
-            .collect();
-        // What the entry is follows from its recipients.
-        batch.push(
-            Statement::new(
-                "UPDATE quarantine_entry SET changed_at = ?2, changed_by = ?3, state = CASE WHEN EXISTS \
-                 (SELECT 1 FROM quarantine_recipient WHERE entry = ?1 AND state <> 'released') THEN 'held' ELSE 'released' END \
-                 WHERE id = ?1 AND state IN ('held', 'released')",
-            )
-            .with(id)
-            .with(now)
-            .with(&*claimed.by),
-        );
-        self.0.database.write(batch).await?;
-        Ok(())
     }
 }

@@ -1,10 +1,7 @@
 //! Whatever becomes of the journal, mail goes on; and what is lost of it is counted.
 
-use super::{
-    journal::{database, found, rows, wait_rows},
-    quarantine_faults::Disk,
-};
-use crate::support::{Client, Gate, Mta, Setup, client::message, wait};
+use super::journal::{database, found, rows, wait_rows};
+use crate::support::{Client, Disk, Gate, Mta, Setup, client::message, wait};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -89,16 +86,7 @@ fn on_a_full_disk_mail_goes_on_and_rows_follow_when_there_is_room() {
     let gate = setup.start();
     send(&gate, "before");
     wait_rows(&gate, 1);
-    // All that is left, to the last page.
-    let filler = state.join("filler");
-    let mut size = 4 << 20;
-    while size > 256 {
-        let mut octets = fs::read(&filler).unwrap_or_default();
-        octets.resize(octets.len() + size, 0);
-        if fs::write(&filler, octets).is_err() {
-            size /= 2;
-        }
-    }
+    disk.fill();
     for n in 0..50 {
         send(&gate, &format!("n{n}"));
     }

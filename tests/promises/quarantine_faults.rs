@@ -2,11 +2,9 @@
 //! database that is locked or gone.
 
 use super::quarantine::{RULES, entries, gate, quarantine, sha256, walk};
-use crate::support::{Client, Gate, Mta, Setup, client::message, wait};
+use crate::support::{Client, Disk, Gate, Mta, Setup, client::message, wait};
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -110,29 +108,6 @@ fn all(gate: &Gate) -> BTreeMap<String, String> {
     }
 }
 
-/// A small file system of its own, unmounted when dropped.
-pub struct Disk(PathBuf);
-
-impl Disk {
-    pub fn of(path: &Path, size: &str) -> Self {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "octroi-test"]).arg(path).status().unwrap();
-        assert!(mounted.success(), "mounting a tmpfs needs root");
-        Self(path.to_owned())
-    }
-
-    pub fn resize(&self, size: &str) {
-        let resized = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status().unwrap();
-        assert!(resized.success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: whoever still has a file open there is about to end.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn on_a_full_disk_nothing_is_stored_and_the_client_comes_again() {
     let mta = Mta::start();
@@ -160,13 +135,12 @@ fn on_a_full_disk_nothing_is_stored_and_the_client_comes_again() {
     full.must_be(452, "4.3.1");
     assert!(taken > 3, "{taken}");
     // Filled to the last octet, the database has no room either.
-    let filler = disk.0.join("filler");
-    let _ = std::fs::write(&filler, vec![0; 4 << 20]);
+    disk.fill();
     for n in 0..3 {
         assert_eq!(send(1000 + n).code, 452);
     }
     assert!(mta.kept().is_empty());
-    assert_eq!(walk(&disk.0.join("blobs")), taken, "nothing half stored");
+    assert_eq!(walk(&disk.path().join("blobs")), taken, "nothing half stored");
     // Room again, and it goes on.
     disk.resize("8M");
     assert_eq!(entries(&gate).len(), taken, "stored is answered");

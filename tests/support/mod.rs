@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod certs;
 pub mod client;
+pub mod disk;
 #[expect(dead_code, reason = "tests of the library need the rest")]
 pub mod dns;
 pub mod exim;
@@ -24,6 +25,7 @@ pub mod wire;
 pub use browser::Browser;
 pub use certs::Authority;
 pub use client::{Client, Reply};
+pub use disk::Disk;
 pub use gate::{Gate, Setup};
 pub use mta::{Act, Mta, Step};
 pub use web::{Page, Web};

@@ -58,6 +58,8 @@ pub enum Act {
     Hang,
     /// Waits, then goes on as usual.
     Late(Duration),
+    /// Waits until that is set, then says this.
+    When(Arc<AtomicBool>, String),
     /// Says the usual octet by octet, with a pause after each.
     Drip(Duration),
 }

@@ -185,6 +185,7 @@ async fn entry(State(console): State<Console>, viewer: Viewer, Path(id): Path<St
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Its content is gone", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn raw(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Response, Error> {
     let entry = entry_for(&console, &viewer, Permission::QuarantineContent, &id).await?;
@@ -221,6 +222,9 @@ struct Released {
     /// The mail server's own words, or why it is not released.
     reply: String,
     queue_id: Option<String>,
+    /// Whether that stands in the entry and in the audit. Where there was no room for it, the entry
+    /// says that it is being released until it does.
+    recorded: bool,
 }
 
 /// Sends it on to the mail server, and says what that answers
@@ -234,6 +238,7 @@ struct Released {
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Somebody else was there first, or it takes two", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn release(
     State(console): State<Console>,
@@ -245,6 +250,7 @@ async fn release(
     let part = |part: crate::gate::release::Released| Released {
         upstream: part.upstream.to_string(),
         released: part.result.is_ok(),
+        recorded: part.unrecorded.is_none(),
         queue_id: part.result.as_ref().ok().and_then(|reply| crate::journal::queue_id(reply)).map(str::to_owned),
         reply: part.result.unwrap_or_else(|why| why.to_string()),
         recipients: part.recipients,
@@ -261,6 +267,7 @@ async fn release(
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is under legal hold, held for others too, or gone already", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn delete(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "delete", &id, "").await?;
@@ -276,6 +283,7 @@ async fn delete(State(console): State<Console>, viewer: Viewer, Path(id): Path<S
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is deleted", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn hold(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "hold", &id, "").await?;
@@ -291,6 +299,7 @@ async fn hold(State(console): State<Console>, viewer: Viewer, Path(id): Path<Str
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is deleted", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn lift(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {
     free(&console, &viewer, "lift", &id, "").await?;
@@ -315,6 +324,7 @@ struct NewNote {
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It has as many as there may be", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn note(
     State(console): State<Console>,
@@ -344,6 +354,7 @@ struct Assignment {
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is deleted, or not for him to see", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn assign(
     State(console): State<Console>,

@@ -172,7 +172,7 @@ async fn two_who_saw_the_same_entry_cannot_both_release_it() {
     let told = place.quarantine.claim(seen.clone(), claim(&[], false)).await.unwrap_err();
     assert_eq!(told, QuarantineError::Conflict(Conflict::First));
     assert!(place.quarantine.delete(&id, "a test").await.is_err(), "not from under somebody's hands");
-    place.quarantine.released(&first, "250 ok").await.unwrap();
+    place.quarantine.settle(&first.released("250 ok")).await.unwrap();
     assert!(place.quarantine.claim(seen, claim(&one, true)).await.is_err(), "what was seen is no longer so");
     let seen = place.quarantine.entry(&id).await.unwrap();
     assert_eq!(
@@ -181,9 +181,9 @@ async fn two_who_saw_the_same_entry_cannot_both_release_it() {
     );
     let rest = place.quarantine.claim(seen, claim(&[], false)).await.unwrap();
     assert_eq!(rest.recipients[0].address.as_str(), "b@example.org");
-    place.quarantine.not_released(&rest, "550 no").await.unwrap();
+    place.quarantine.settle(&rest.not_released("550 no")).await.unwrap();
     let rest = place.quarantine.claim(place.quarantine.entry(&id).await.unwrap(), claim(&[], false)).await.unwrap();
-    place.quarantine.released(&rest, "250 ok").await.unwrap();
+    place.quarantine.settle(&rest.released("250 ok")).await.unwrap();
     assert_eq!(place.state(&id).await, State::Released);
     let stranger = ["x@example.org".to_owned()];
     let seen = place.quarantine.entry(&id).await.unwrap();
@@ -236,7 +236,7 @@ async fn the_metrics_say_what_waits_and_since_when() {
     assert_eq!((series("limit_bytes"), series("keep_seconds")), (10 << 30, 30 * 86_400));
     assert!((7200..7260).contains(&series("oldest_age_seconds")), "{}", series("oldest_age_seconds"));
     let claimed = place.quarantine.claim(place.quarantine.entry(&first).await.unwrap(), claim(&[], false)).await.unwrap();
-    place.quarantine.released(&claimed, "250 ok").await.unwrap();
+    place.quarantine.settle(&claimed.released("250 ok")).await.unwrap();
     place.quarantine.measure().await;
     assert_eq!((series("entries"), series("waiting")), (2, 1), "what is released is kept, and waits for nobody");
     assert!(series("oldest_age_seconds") < 60);

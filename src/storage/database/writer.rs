@@ -38,7 +38,10 @@ impl Writer {
             if together.is_empty() {
                 continue;
             }
-            let answers = self.commit(&together);
+            let mut answers = self.commit(&together);
+            if matches!(answers, Err(StorageError::Full(_))) && self.empty_log() {
+                answers = self.commit(&together);
+            }
             for (n, job) in together.into_iter().enumerate() {
                 let answer = match &answers {
                     Ok(answers) => answers.get(n).cloned().unwrap_or(Err(StorageError::Unchanged)),
@@ -48,6 +51,13 @@ impl Writer {
                 let _ = job.answer.send(answer);
             }
         }
+    }
+
+    /// Brings into the file what stands in the log still, all of it, so that the log begins anew: on a
+    /// full disk that is the room there is for those who would make some.
+    fn empty_log(&self) -> bool {
+        let done = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?);
+        self.connection.query_row("PRAGMA wal_checkpoint(passive)", [], done).unwrap_or(false)
     }
 
     /// What each job gets to hear, once all is on disk; an error is everybody's.

@@ -3,6 +3,7 @@
 mod allowances;
 mod certificate;
 mod document;
+mod full_disk;
 mod headers;
 mod languages;
 mod messages;

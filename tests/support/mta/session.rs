@@ -155,6 +155,14 @@ impl Session<'_> {
                 self.wire.send(format!("{usual}\r\n").as_bytes())?;
                 Ok(is_yes(usual))
             }
+            Some(Act::When(flag, text)) => {
+                record(Some(&text));
+                while !flag.load(Ordering::SeqCst) && !self.shared.stopped.load(Ordering::SeqCst) {
+                    wait::pause(Duration::from_millis(3));
+                }
+                self.wire.send(format!("{text}\r\n").as_bytes())?;
+                Ok(is_yes(&text))
+            }
             Some(Act::Drip(pause)) => {
                 record(Some(usual));
                 for octet in format!("{usual}\r\n").bytes() {

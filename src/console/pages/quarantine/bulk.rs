@@ -54,8 +54,9 @@ pub(super) async fn decide(
         match act(&console, &viewer, frame.language, &action, id, &only).await {
             Ok(flash) if flash.good => done += 1,
             Ok(flash) => not.push(flash.text),
-            Err(error @ (Error::Forbidden | Error::Internal(_))) => return Err(error),
-            Err(error) => not.push(error.sentence(frame.language)),
+            Err(Error::Forbidden) if done == 0 && not.is_empty() => return Err(Error::Forbidden),
+            // What was done before it is told of in any case.
+            Err(error) => not.push(format!("{id}: {}", error.sentence(frame.language))),
         }
     }
     let mut text = frame.language.count("quarantine.done.bulk", done);

@@ -35,6 +35,7 @@ pub(super) async fn decide(
         }
         // What somebody else has done meanwhile is said where it can be seen.
         Err(Error::Conflict(why) | Error::Bad(why)) => Ok(Flash::bad(why.to(frame.language)).at(&back)),
+        Err(error @ Error::Full(_)) => Ok(Flash::bad(error.sentence(frame.language)).at(&back)),
         Err(error) => Err(error),
     }
 }
@@ -118,10 +119,17 @@ async fn release(console: &Console, viewer: &Viewer, language: Language, id: &st
     let claim = Claim { recipients: &recipients, again, by: viewer.name().into(), request: None };
     let released = console.releaser().release(console.quarantine(), entry.clone(), claim, &viewer.actor).await?;
     let mut flash = said(&released, language);
-    if let Some(allow) = allow.filter(|_| flash.good) {
-        gate::allow(console.quarantine(), &entry, &allow, &viewer.actor).await?;
+    if let Some(allow) = allow.filter(|_| released.iter().all(|part| part.result.is_ok())) {
+        // It is released, whatever becomes of this.
+        let more = match gate::allow(console.quarantine(), &entry, &allow, &viewer.actor).await.map_err(Error::from) {
+            Ok(()) => language.t("quarantine.done.allow").to_owned(),
+            Err(error) => {
+                flash.good = false;
+                language.with("quarantine.done.not_allowed", &[("why", &error.sentence(language))])
+            }
+        };
         flash.text.push(' ');
-        flash.text.push_str(language.t("quarantine.done.allow"));
+        flash.text.push_str(&more);
     }
     Ok(flash)
 }
@@ -158,15 +166,19 @@ fn allow_of(fields: &Fields, recipients: &[String]) -> Result<Option<gate::Wante
 
 /// The MTA's own words, for each part.
 pub(super) fn said(released: &[Released], language: Language) -> Flash {
-    let good = !released.is_empty() && released.iter().all(|part| part.result.is_ok());
+    let good = !released.is_empty() && released.iter().all(|part| part.result.is_ok() && part.unrecorded.is_none());
     let one = |part: &Released| {
         let to = part.recipients.join(", ");
-        match &part.result {
+        let sent = match &part.result {
             Ok(reply) => match queue_id(reply) {
                 Some(queue) => language.with("quarantine.done.released_as", &[("to", &to), ("reply", reply), ("queue", &queue)]),
                 None => language.with("quarantine.done.released", &[("to", &to), ("reply", reply)]),
             },
             Err(why) => language.with("quarantine.done.not_released", &[("to", &to), ("why", &Said::from(why).to(language))]),
+        };
+        match &part.unrecorded {
+            Some(_) => format!("{sent} {}", language.with("quarantine.done.unrecorded", &[("to", &to)])),
+            None => sent,
         }
     };
     let text = released.iter().map(one).collect::<Vec<_>>().join(" ");

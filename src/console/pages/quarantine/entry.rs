@@ -167,7 +167,12 @@ async fn content(
         return Ok(Content::Gone);
     }
     // Written down before anything is read: who cannot be named sees nothing.
-    console.audit().record(viewer.did(Action::View).on(&entry.id).with("what", tab)).await?;
+    match console.audit().record(viewer.did(Action::View).on(&entry.id).with("what", tab)).await.map_err(Error::from) {
+        Ok(()) => {}
+        // All else is there to see, and to decide by.
+        Err(Error::Full(_)) => return Ok(Content::Not(Said::of("error.full_text"))),
+        Err(error) => return Err(error),
+    }
     let opened = match open(console, entry).await {
         Ok(opened) => opened,
         Err(Error::Conflict(why)) => return Ok(Content::Not(why)),
