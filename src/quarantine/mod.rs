@@ -15,6 +15,7 @@
 //! who claims has made.
 
 mod allowance;
+mod deed;
 mod entry;
 mod error;
 mod filter;

@@ -25,6 +25,8 @@ impl Quarantine {
     /// Repairs what the last run left, then looks after retention, until cancelled.
     pub async fn tend(self, cancelled: CancellationToken) {
         let work = async {
+            let mut seen = None;
+            self.count_deeds(&mut seen).await;
             self.measure().await;
             if let Err(error) = self.repair(ORPHAN_AGE).await {
                 tracing::error!("the quarantine cannot be looked through: {error}");
@@ -38,6 +40,7 @@ impl Quarantine {
                     }
                 }
                 self.measure().await;
+                self.count_deeds(&mut seen).await;
                 sleep(MEASURE_EVERY).await;
             }
         };

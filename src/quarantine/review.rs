@@ -1,6 +1,7 @@
 //! Looking at what is held, and deciding about it.
 use super::{
     By, Conflict, Entry, Quarantine, QuarantineError, Recipient, State, Visible,
+    deed::Deed,
     entry::{COLUMNS, RECIPIENT_COLUMNS},
     millis,
 };
@@ -102,6 +103,7 @@ impl Quarantine {
                 .with(id)
                 .with(millis(SystemTime::now()))
                 .with(by.name),
+            Deed::Deleted(why).times(1),
         ];
         batch.extend(by.record);
         match self.0.database.write(batch).await {
@@ -109,7 +111,6 @@ impl Quarantine {
             Err(StorageError::Unchanged) => return Err(self.why_not_deleted(id).await),
             Err(error) => return Err(error.into()),
         }
-        self.0.metrics.quarantine_deleted(why);
         // Where it stays the caretaker finds it: no entry owns it any more.
         if let Err(error) = self.0.blobs.delete(id).await {
             tracing::warn!(entry = id, "the content of a deleted entry stays for now: {error}");

@@ -1,7 +1,7 @@
 //! What became of a release. It is known once the MTA has answered, and may find no room to be
 //! written down in: then the recipients stay `releasing`, which nobody takes for held or for released,
 //! and it is written as soon as it can be.
-use super::{Claimed, Quarantine, QuarantineError, RecipientState, millis};
+use super::{Claimed, Quarantine, QuarantineError, RecipientState, deed::Deed, millis};
 use crate::storage::Statement;
 use std::time::{Duration, SystemTime};
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
@@ -84,7 +84,9 @@ impl Settlement {
              WHERE id = ?1 AND state IN ('held', 'released')",
         );
         let entry = entry.with(&*self.entry).with(at).with(&*self.by);
-        self.positions.iter().map(recipient).chain([entry]).chain(self.record.clone()).collect()
+        let is_released = self.state == RecipientState::Released;
+        let deed = is_released.then(|| Deed::Released.times(self.positions.len()));
+        self.positions.iter().map(recipient).chain([entry]).chain(deed).chain(self.record.clone()).collect()
     }
 }
 
@@ -96,9 +98,6 @@ impl Quarantine {
     /// so](crate::storage::StorageError::leaves_nothing)): the recipients stay `releasing`.
     pub async fn settle(&self, settlement: &Settlement) -> Result<(), QuarantineError> {
         self.0.database.write(settlement.batch()).await?;
-        if settlement.state == RecipientState::Released {
-            self.0.metrics.quarantine_released(settlement.positions.len() as u64);
-        }
         Ok(())
     }
 

@@ -243,6 +243,52 @@ async fn the_metrics_say_what_waits_and_since_when() {
 }
 
 #[tokio::test]
+async fn what_another_process_does_is_counted_and_what_was_done_before_is_not() {
+    let metrics = Metrics::new().unwrap();
+    let place = Place::new();
+    let service = Quarantine::new(Store::open(place.directory.path(), Access::Existing).unwrap(), Settings::default(), &metrics);
+    let done = |name: &str| -> u64 {
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let name = format!("octroi_quarantine_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+    };
+    let counts = || (done("released_total"), done("deleted_total{reason=\"reviewer\"}"), done("deleted_total{reason=\"age\"}"));
+    let mut seen = None;
+    place.quarantine.delete(&place.keep(&["a@example.org"]).await, "a test").await.unwrap();
+    service.count_deeds(&mut seen).await;
+    assert_eq!(counts(), (0, 0, 0));
+    let id = place.keep(&["a@example.org", "b@example.org"]).await;
+    for (recipients, to) in [(&["a@example.org".to_owned()][..], "250 ok"), (&[], "250 ok")] {
+        let claimed = place.quarantine.claim(place.quarantine.entry(&id).await.unwrap(), claim(recipients, false)).await.unwrap();
+        place.quarantine.settle(&claimed.released(to)).await.unwrap();
+    }
+    service.delete(&id, "a test").await.unwrap();
+    assert!(service.delete(&id, "a test").await.is_err());
+    place.keep(&["a@example.org"]).await;
+    place.quarantine.expire(SystemTime::now() + Duration::from_secs(31 * 86_400)).await.unwrap();
+    service.count_deeds(&mut seen).await;
+    service.count_deeds(&mut seen).await;
+    assert_eq!(counts(), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn an_outcome_and_its_record_are_written_both_or_neither_and_a_later_attempt_is_left_alone() {
+    let place = Place::new();
+    let id = place.keep(&["b@example.org"]).await;
+    let entry = async || place.quarantine.entry(&id).await.unwrap();
+    let first = place.quarantine.claim(entry().await, claim(&[], false)).await.unwrap();
+    let impossible = Statement::new("UPDATE quarantine_usage SET entries = 7 WHERE class = 'no such class'").must_change();
+    let late = first.not_released("550 no");
+    assert!(place.quarantine.settle(&late.clone().with(impossible)).await.is_err());
+    assert_eq!(entry().await.recipients[0].state, RecipientState::Releasing);
+    let again = place.quarantine.claim(entry().await, claim(&[], true)).await.unwrap();
+    place.quarantine.settle(&again.released("250 ok")).await.unwrap();
+    place.quarantine.settle(&late).await.unwrap();
+    let found = entry().await;
+    assert_eq!((found.state, found.recipients[0].reply.as_deref()), (State::Released, Some("250 ok")));
+}
+
+#[tokio::test]
 async fn encoded_words_are_read_and_found_and_hide_nothing() {
     let place = Place::new();
     // "Réunion", then a carriage return, a line feed, ESC [ 2 J and a mark that turns text.

@@ -42,7 +42,13 @@ impl Schema {
     /// `octroi.db`: what must never be lost. In WAL mode NORMAL syncs at checkpoints only, and what
     /// was committed could go with the power.
     pub const STATE: Self = Self {
-        steps: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql"), include_str!("schema_4.sql")],
+        steps: &[
+            include_str!("schema_1.sql"),
+            include_str!("schema_2.sql"),
+            include_str!("schema_3.sql"),
+            include_str!("schema_4.sql"),
+            include_str!("schema_5.sql"),
+        ],
         synchronous: "full",
     };
     /// `journal.db`: what may lose its last moments with the power, but not with the process, and is

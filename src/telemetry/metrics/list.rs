@@ -156,9 +156,9 @@ list! {
     pub(super) sign_ins: IntCounterVec =
         counters("octroi_console_sign_ins_total", &["result"], "Attempts to sign in to the console.");
     pub(super) quarantine_deleted: IntCounterVec =
-        counters("octroi_quarantine_deleted_total", &["reason"], "Entries of the quarantine that were deleted.");
+        counters("octroi_quarantine_deleted_total", &["reason"], "Entries of the quarantine that were deleted, here or by the command line, as of some seconds ago.");
     pub(super) quarantine_released: IntCounter =
-        counter("octroi_quarantine_released_total", "Recipients that entries of the quarantine were released to.");
+        counter("octroi_quarantine_released_total", "Recipients that entries of the quarantine were released to, here or by the command line, as of some seconds ago.");
     pub(super) quarantine_entries: IntGaugeVec =
         gauges("octroi_quarantine_entries", &["class"], "Entries in the quarantine, as of some seconds ago.");
     pub(super) quarantine_bytes: IntGaugeVec =

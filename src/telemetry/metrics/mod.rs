@@ -103,8 +103,9 @@ impl Metrics {
     pub fn quarantine_failure(&self, why: QuarantineFailure) {
         self.quarantine_failures.with_label_values(&[why.as_str()]).inc();
     }
-    pub fn quarantine_deleted(&self, why: QuarantineDeletion) {
-        self.quarantine_deleted.with_label_values(&[why.as_str()]).inc();
+    /// So many entries were deleted.
+    pub fn quarantine_deleted(&self, why: QuarantineDeletion, entries: u64) {
+        self.quarantine_deleted.with_label_values(&[why.as_str()]).inc_by(entries);
     }
     /// To so many recipients.
     pub fn quarantine_released(&self, recipients: u64) {

@@ -378,3 +378,24 @@ fn kill_9_in_the_middle_of_a_release_loses_nothing_and_sends_nothing_twice() {
     assert!(said.contains("Released to b@example.org"), "{said}");
     assert!(gate.octroi(&["audit", "verify"], "").success);
 }
+
+#[test]
+fn the_metrics_have_what_the_console_and_the_command_line_do_and_have_it_once() {
+    let mta = Mta::start();
+    let gate = gate(&mta);
+    Person::new(&gate, "anna", &["reviewer"], &["*"]);
+    let mut api = token(&gate, "anna", &["quarantine.read", "quarantine.release", "quarantine.delete"]);
+    let ids: Vec<_> = (0..4).map(|_| hold(&gate, "hold", &["b@example.org", "c@example.org"])).collect();
+    post(&mut api, &format!("/api/v1/quarantine/{}/release", ids[0]), &json!({})).must(200);
+    assert!(gate.octroi(&["quarantine", "release", &ids[1], "--recipient", "c@example.org"], "").success);
+    api.send("DELETE", &format!("/api/v1/quarantine/{}", ids[2]), &[], b"").must(200);
+    assert!(gate.octroi(&["quarantine", "delete", &ids[3]], "").success);
+    gate.wait_metric("octroi_quarantine_released_total", 3.0);
+    gate.wait_metric("octroi_quarantine_deleted_total{reason=\"reviewer\"}", 2.0);
+    // One more, and nothing of the first is counted again when that is seen.
+    assert!(gate.octroi(&["quarantine", "release", &ids[1]], "").success);
+    gate.wait_metric("octroi_quarantine_released_total", 4.0);
+    let metrics = gate.metrics();
+    assert_eq!(metrics.get("octroi_quarantine_deleted_total{reason=\"reviewer\"}"), 2.0);
+    assert_eq!(metrics.get("octroi_quarantine_deleted_total{reason=\"age\"}"), 0.0);
+}
