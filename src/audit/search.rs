@@ -76,6 +76,6 @@ impl Audit {
         let limit = filter.limit.clamp(1, PAGE);
         let statement = Statement::new(format!("SELECT {COLUMNS} FROM audit {filtered} ORDER BY sequence DESC LIMIT {limit}"));
         let statement = conditions.into_iter().fold(statement, |statement, (_, value)| statement.with(value));
-        self.database.read(statement).await?.iter().map(Record::read).collect()
+        self.database.search(statement).await?.iter().map(Record::read).collect()
     }
 }

@@ -76,7 +76,9 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
 
 fn open(file: &ConfigFile) -> Result<Audit, Failure> {
     let config = Config::load(&file.config)?;
-    Ok(Audit::new(Store::open(&config.gate.settings.state_dir, Access::Existing)?.database))
+    let database = Store::open(&config.gate.settings.state_dir, Access::Existing)?.database;
+    database.search_within(config.gate.storage.search_timeout);
+    Ok(Audit::new(database))
 }
 
 impl Verify {

@@ -175,6 +175,7 @@ fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine, Store), 
     let config = Config::load(&file.config)?;
     let metrics = Metrics::new()?;
     let store = Store::open(&config.gate.settings.state_dir, Access::Existing)?;
+    store.database.search_within(config.gate.storage.search_timeout);
     let quarantine = Quarantine::new(store.clone(), config.gate.quarantine.clone(), &metrics);
     Ok((config, metrics, quarantine, store))
 }

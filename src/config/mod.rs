@@ -88,10 +88,10 @@ impl Config {
         let vocabulary = Vocabulary::of_message(findings(&present), findings(&absent));
         let rules = chain::rules::read(root, vocabulary, &surroundings.listeners);
         let chain = Chain::new(configured, settings.timeouts.message).with_rules(rules);
-        storage::Settings::read(&mut root.section("storage"));
+        let storage = storage::Settings::read(&mut root.section("storage"));
         let quarantine = quarantine::Settings::read(&mut root.section("quarantine"));
         let journal = journal::Settings::read(&mut root.section("journal"));
-        let gate = gate::Setup { settings, chain, upstreams, routes, quarantine, journal };
+        let gate = gate::Setup { settings, chain, upstreams, routes, storage, quarantine, journal };
         let metrics = telemetry::http::Settings::read(&mut root.section("metrics"));
         let console = console::Settings::read(&mut root.section("console"), &gate.settings);
         let log = telemetry::log::Settings::read(&mut root.section("log"));

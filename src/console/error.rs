@@ -44,9 +44,18 @@ pub enum Error {
     /// There is no room for what would have to be written down; nothing was done.
     #[error("no space left: {0}")]
     Full(String),
+    /// A search that would have had to look through too much.
+    #[error("too broad")]
+    TooBroad,
+    /// Others are at it.
+    #[error("too much at once")]
+    Busy,
     #[error("{0}")]
     Internal(String),
 }
+
+/// Seconds after which what was busy may be tried again.
+const AGAIN: u64 = 5;
 
 impl Error {
     /// The status of HTTP.
@@ -60,6 +69,8 @@ impl Error {
             Self::Bad(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooBroad => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             // RFC 4918 §11.5.
             Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -78,6 +89,8 @@ impl Error {
             Self::Unreadable(text) => (language.t("error.bad"), text.clone()),
             Self::Conflict(said) => (language.t("error.conflict"), said.to(language)),
             Self::Throttled(seconds) => (language.t("error.throttled"), language.count("error.throttled_text", *seconds)),
+            Self::TooBroad => (language.t("error.too_broad"), language.t("error.too_broad_text").to_owned()),
+            Self::Busy => (language.t("error.busy"), language.t("error.busy_text").to_owned()),
             Self::Full(_) => (language.t("error.full"), language.t("error.full_text").to_owned()),
             Self::Internal(_) => (language.t("error.internal"), language.with("error.internal_text", &[("id", &id)])),
         }
@@ -112,6 +125,9 @@ impl Error {
         *response.status_mut() = status;
         if let Self::Throttled(seconds) = self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+        }
+        if matches!(self, Self::Busy) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(AGAIN));
         }
         if is_api && matches!(self, Self::SignIn) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

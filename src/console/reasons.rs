@@ -18,6 +18,8 @@ impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Full(_) => Self::Full(error.to_string()),
+            StorageError::TooBroad(_) => Self::TooBroad,
+            StorageError::Busy | StorageError::Crowded => Self::Busy,
             other => Self::Internal(other.to_string()),
         }
     }

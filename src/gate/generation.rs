@@ -10,6 +10,7 @@ use crate::journal::{self, Book, Journal};
 use crate::message::{budget::Budget, spool};
 use crate::quarantine;
 use crate::smtp::{Capabilities, Offer, server};
+use crate::storage;
 use crate::telemetry::{ListenerMetrics, Metrics, traces::Traces};
 use crate::upstream::{self, Upstreams};
 use std::{
@@ -24,6 +25,7 @@ pub struct Setup {
     pub chain: Chain,
     pub upstreams: Vec<upstream::Settings>,
     pub routes: Vec<upstream::Route>,
+    pub storage: storage::Settings,
     pub quarantine: quarantine::Settings,
     pub journal: journal::Settings,
 }
@@ -94,7 +96,7 @@ impl Generation {
         traces: Option<&Traces>,
         old: Option<&Self>,
     ) -> Result<Arc<Self>, StartError> {
-        let Setup { settings, chain, upstreams, routes, quarantine: _, journal: _ } = setup;
+        let Setup { settings, chain, upstreams, routes, storage: _, quarantine: _, journal: _ } = setup;
         let tls = ServerTls::load(&settings, metrics)?;
         let shown = upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.certificate());
         metrics.certificates("upstreams", shown.map(|shown| (shown.files.certificate.to_string_lossy(), shown.not_after)));

@@ -89,6 +89,12 @@ impl Shared {
     }
 }
 
+/// How long a search in either may take, from now on.
+fn search_within(within: Duration, store: &Store, book: &Book) {
+    store.database.search_within(within);
+    book.rows().search_within(within);
+}
+
 /// The running gate.
 pub struct Gate {
     shared: Arc<Shared>,
@@ -113,6 +119,7 @@ impl Gate {
         let (state_dir, retention) = (setup.settings.state_dir.clone(), setup.quarantine.clone());
         let store = Store::open(&state_dir, Access::Create)?;
         let book = Book::open(&state_dir, setup.journal, metrics)?;
+        search_within(setup.storage.search_timeout, &store, &book);
         let generation = Generation::new(setup, &budgets, metrics, &book, traces.as_ref(), None)?;
         let quarantine = Quarantine::new(store.clone(), retention, metrics);
         let listening = listen::open(&listeners, count)?;
@@ -192,12 +199,13 @@ impl Gate {
         if setup.settings.state_dir != old.settings.state_dir {
             tracing::warn!("`state_dir`: the quarantine and the journal move with a restart only");
         }
-        let (retention, journal) = (setup.quarantine.clone(), setup.journal);
+        let (storage, retention, journal) = (setup.storage, setup.quarantine.clone(), setup.journal);
         let Shared { budgets, metrics, book, traces, .. } = &*self.shared;
         let generation = Generation::new(setup, budgets, metrics, book, traces.as_ref(), Some(&old))?;
         self.shared.book.reconfigure(journal)?;
         self.shared.current.store(generation);
         self.shared.quarantine.reconfigure(retention);
+        search_within(storage.search_timeout, &self.shared.store, &self.shared.book);
         Ok(())
     }
 

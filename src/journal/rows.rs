@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Rows removed in one commit.
@@ -68,13 +68,19 @@ impl Rows {
         self.database.write_shared(batch).await.map(drop)
     }
 
+    /// How long a search may take, from now on.
+    pub fn search_within(&self, within: Duration) {
+        self.database.search_within(within);
+    }
+
     /// The rows that `query` asks for, newest first.
     ///
     /// # Errors
-    /// The journal cannot be read.
+    /// It asks for more than can be looked through in time, others search, or the journal cannot be
+    /// read.
     pub async fn search(&self, query: &Query) -> Result<Vec<Row>, StorageError> {
         let statement = query.statement(self.hide().as_deref());
-        self.database.read(statement).await?.iter().map(Row::read).collect()
+        self.database.search(statement).await?.iter().map(Row::read).collect()
     }
 
     /// The row of that key.

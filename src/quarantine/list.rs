@@ -48,7 +48,8 @@ impl Quarantine {
     /// their recipients that it lets be seen.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// The words stand in more than can be looked through in time, others search, or the database
+    /// cannot be read.
     pub async fn page(&self, filter: &Filter, order: Order, cursor: Option<&Cursor>, limit: u64) -> Result<Page, QuarantineError> {
         let limit = limit.clamp(1, PAGE);
         let ways = filter.ways(order.sort);
@@ -62,7 +63,7 @@ impl Quarantine {
         let (mut next, mut unfinished) = (None, false);
         loop {
             let wanted = limit + 1 - found.len() as u64;
-            let rows = self.0.database.read(filter.find(COLUMNS, &ways, order, at.as_ref(), (width, wanted))).await?;
+            let rows = self.0.database.search(filter.find(COLUMNS, &ways, order, at.as_ref(), (width, wanted))).await?;
             let full = rows.len() as u64 == wanted;
             found.extend(rows.iter().map(Entry::read).collect::<Result<Vec<_>, _>>()?);
             if full {
@@ -100,7 +101,7 @@ impl Quarantine {
         cursor: Option<&Cursor>,
         most: u64,
     ) -> Result<(u64, Option<Cursor>), QuarantineError> {
-        let rows = self.0.database.read(filter.reach(ways, order, cursor, most)).await?;
+        let rows = self.0.database.search(filter.reach(ways, order, cursor, most)).await?;
         let Some(row) = rows.first() else { return Ok((0, None)) };
         let key = if order.sort == Sort::Time { String::new() } else { row.optional_text(2)?.unwrap_or_default() };
         let last = row.optional_text(1)?.map(|id| Cursor { id, key });

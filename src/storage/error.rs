@@ -1,5 +1,5 @@
 use rusqlite::ErrorCode;
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 /// Why something could not be kept, or not be found again. Ours, or the machine's; never the
 /// client's.
@@ -20,6 +20,12 @@ pub enum StorageError {
     /// Written by a later version.
     #[error("{file} was written by a later version of octroi (schema {found}, this one knows {known})")]
     Later { file: Box<str>, found: i64, known: i64 },
+    /// A search was ended: it would have had to look through too much.
+    #[error("too broad: it was ended after {0:?}; narrow the time, or the words")]
+    TooBroad(Duration),
+    /// Others search, and go on doing so.
+    #[error("too many searches at once; try again")]
+    Crowded,
     #[error("{0}")]
     Failed(Box<str>),
 }

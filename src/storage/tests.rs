@@ -71,6 +71,56 @@ fn a_database_of_a_later_version_and_what_is_none_are_left_alone() {
     assert!(matches!(Database::open(&path, Schema::STATE, Access::Create), Err(StorageError::Later { found: 99, .. })));
 }
 
+/// Never done.
+fn endless() -> Statement {
+    Statement::new("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+}
+
+#[tokio::test]
+async fn a_search_ends_in_time_and_gives_its_place_to_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    let within = Duration::from_millis(100);
+    database.search_within(within);
+    for _ in 0..5 {
+        assert_eq!(database.search(endless()).await.unwrap_err(), StorageError::TooBroad(within));
+    }
+    assert_eq!(database.search(Statement::new("SELECT 7")).await.unwrap()[0].integer(0), Ok(7));
+}
+
+#[tokio::test]
+async fn of_many_searches_some_are_told_to_come_again_and_reading_and_writing_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    database.search_within(Duration::from_millis(500));
+    let searches = futures_util::future::join_all((0..20).map(|_| database.search(endless())));
+    let others = async {
+        for n in 0..20 {
+            database.write(vec![usage("spam", n)]).await.unwrap();
+            assert_eq!(entries(&database, "spam").await, i64::try_from(n).unwrap());
+        }
+        std::time::Instant::now()
+    };
+    let begun = std::time::Instant::now();
+    let (ends, others) = tokio::join!(searches, others);
+    assert!(others - begun < Duration::from_secs(5), "{:?}", others - begun);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(ends.iter().filter(|end| matches!(end, Err(StorageError::TooBroad(_)))).count() >= 2, "{ends:?}");
+    assert!(ends.iter().filter(|end| matches!(end, Err(StorageError::Crowded))).count() >= 2, "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_search_that_nobody_waits_for_any_more_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    database.search_within(Duration::from_secs(60));
+    for _ in 0..4 {
+        assert!(tokio::time::timeout(Duration::from_millis(100), database.search(endless())).await.is_err());
+    }
+    let found = tokio::time::timeout(Duration::from_secs(20), database.search(Statement::new("SELECT 7"))).await;
+    assert_eq!(found.unwrap().unwrap()[0].integer(0), Ok(7));
+}
+
 async fn read(blobs: &Blobs, key: &str) -> Result<Vec<u8>, StorageError> {
     let mut reader = blobs.reader(key).await?;
     let mut all = Vec::new();

@@ -36,6 +36,7 @@ mod quarantine_faults;
 mod restart;
 mod rspamd;
 mod running;
+mod searches;
 mod slow_clients;
 mod smuggling;
 mod spamassassin;

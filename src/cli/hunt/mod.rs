@@ -8,6 +8,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::journal::{Indicator, IndicatorKind, PAGE, Query, Row, Rows};
+use crate::storage::StorageError;
 use crate::value::parse_duration;
 use clap::{Args, ValueEnum};
 use std::{
@@ -41,6 +42,10 @@ pub(super) struct Arguments {
     /// Only what is not older, such as `7d`.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     since: Option<Duration>,
+    /// How long to search for each; by default as long as the configuration says
+    /// (`[storage] search_timeout`).
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
     /// At most so many rows for each.
     #[arg(long, default_value_t = 1000)]
     limit: u64,
@@ -74,8 +79,9 @@ const TROUBLE: u8 = 2;
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> ExitCode {
     match run(arguments, out) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(Told { all: false, .. }) => ExitCode::from(TROUBLE),
+        Ok(Told { any: true, .. }) => ExitCode::SUCCESS,
+        Ok(Told { any: false, .. }) => ExitCode::FAILURE,
         Err(Failure(text)) => {
             style::complain(&text);
             ExitCode::from(TROUBLE)
@@ -83,30 +89,46 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> ExitCode {
     }
 }
 
-/// Whether anything was found.
-fn run(arguments: &Arguments, out: &Out) -> Result<bool, Failure> {
+struct Told {
+    /// Something was found.
+    any: bool,
+    /// And it is known of every indicator.
+    all: bool,
+}
+
+fn run(arguments: &Arguments, out: &Out) -> Result<Told, Failure> {
     let indicators = list::read(arguments)?;
     let config = Config::load(&arguments.file.config)?;
     let rows = Rows::open(&config.gate.settings.state_dir)?;
+    rows.search_within(arguments.timeout.unwrap_or(config.gate.storage.search_timeout));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let after = arguments.since.and_then(|since| SystemTime::now().checked_sub(since));
     let mut printer = show::Printer::new(arguments.format, out);
-    let mut any = false;
+    let mut told = Told { any: false, all: true };
     for indicator in indicators {
-        let found = runtime.block_on(search(&rows, indicator, after, arguments.limit))?;
-        any |= !found.rows.is_empty();
+        let found = match runtime.block_on(search(&rows, &indicator, after, arguments.limit)) {
+            Ok(found) => found,
+            // The others are looked for all the same.
+            Err(error @ StorageError::TooBroad(_)) => {
+                style::complain(&format!("{}: {error} (`--since`), or give it longer (`--timeout`)", indicator.value()));
+                told.all = false;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        told.any |= !found.rows.is_empty();
         printer.print(&found);
     }
     printer.finish();
-    Ok(any)
+    Ok(told)
 }
 
-async fn search(rows: &Rows, indicator: Indicator, after: Option<SystemTime>, limit: u64) -> Result<Found, Failure> {
-    let limit = usize::try_from(limit.max(1))?;
+async fn search(rows: &Rows, indicator: &Indicator, after: Option<SystemTime>, limit: u64) -> Result<Found, StorageError> {
+    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX - 1);
     let mut query = Query { after, indicator: Some(indicator.clone()), ..Query::new(PAGE) };
     let mut found: Vec<Row> = Vec::new();
     while found.len() <= limit {
-        query.limit = u64::try_from(limit + 1 - found.len())?.min(PAGE);
+        query.limit = ((limit + 1 - found.len()) as u64).min(PAGE);
         let page = rows.search(&query).await?;
         let is_last = (page.len() as u64) < query.limit;
         query.below = page.last().map(|row| row.key);
@@ -117,5 +139,5 @@ async fn search(rows: &Rows, indicator: Indicator, after: Option<SystemTime>, li
     }
     let more = found.len() > limit;
     found.truncate(limit);
-    Ok(Found { indicator, rows: found, more })
+    Ok(Found { indicator: indicator.clone(), rows: found, more })
 }

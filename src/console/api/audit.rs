@@ -62,6 +62,8 @@ struct Row {
     (status = 400, description = "The query makes no sense", body = crate::console::api::Problem, content_type = "application/problem+json"),
     (status = 401, description = "There is no such token", body = crate::console::api::Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token may not do this", body = crate::console::api::Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Too broad: ended after `[storage] search_timeout`", body = crate::console::api::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Too many searches at once", body = crate::console::api::Problem, content_type = "application/problem+json"),
 ))]
 async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Asked<Filters>) -> Result<Json<Vec<Row>>, Error> {
     viewer.need(Permission::AuditRead)?;

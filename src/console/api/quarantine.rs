@@ -115,6 +115,8 @@ struct Found {
     (status = 400, description = "The query makes no sense", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "There is no such token", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Too broad: ended after `[storage] search_timeout`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Too many searches at once", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Asked<Filters>) -> Result<Json<Found>, Error> {
     let seen = visible(viewer.need(Permission::QuarantineRead)?);

@@ -5,10 +5,12 @@
 //! number of readers have connections of their own and never wait for the writer. Another process
 //! (the command line) may do the same beside it.
 
+mod search;
 mod writer;
 
 use super::{Row, Statement, StorageError, Value, function};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::ValueRef};
+use search::Searching;
 use std::{
     fs::{self, File},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -75,6 +77,7 @@ struct Inner {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,
     readers: Mutex<Vec<Connection>>,
+    searching: Searching,
 }
 
 /// Which file it was that was opened.
@@ -111,7 +114,7 @@ impl Database {
         let writer = Writer { connection, path: path.to_owned(), identity };
         let started = thread::Builder::new().name("octroi-database".into()).spawn(move || writer.run(waiting));
         started.map_err(|error| StorageError::Failed(format!("cannot start a thread: {error}").into()))?;
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, readers: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, readers: Mutex::default(), searching: Searching::default() })))
     }
 
     /// Does all of `batch` or nothing; says how many rows each statement has changed, once that is
@@ -134,7 +137,8 @@ impl Database {
         answered.await.map_err(|_| over())?
     }
 
-    /// The rows that `statement` finds, all of them at once: the caller bounds them.
+    /// The rows that `statement` finds, all of them at once: the caller bounds them, and how much is
+    /// looked at for them. What somebody asks for in his own words is a [search](Self::search).
     ///
     /// # Errors
     /// It could not be read.
@@ -165,6 +169,11 @@ impl Database {
 
 impl Inner {
     fn read(&self, statement: &Statement) -> Result<Vec<Row>, StorageError> {
+        self.reading(|connection| query(connection, statement))
+    }
+
+    /// With a connection, which is kept for the next where all went well.
+    fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -174,12 +183,12 @@ impl Inner {
                 connection
             }
         };
-        let rows = query(&connection, statement)?;
+        let found = read(&connection)?;
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() < READERS {
             readers.push(connection);
         }
-        Ok(rows)
+        Ok(found)
     }
 }
 

@@ -34,6 +34,8 @@ struct List {
     older: Option<String>,
     rows: Vec<Seen>,
     unreadable: Option<Unreadable>,
+    /// Why nothing was looked for to its end.
+    unfinished: Option<String>,
 }
 
 impl List {
@@ -47,10 +49,13 @@ impl List {
 
 async fn list(State(console): State<Console>, viewer: Viewer, frame: Frame, Asked(filter): Asked<Filter>) -> Result<Response, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
-    let mut list = List { frame: frame.at("messages"), older: None, rows: Vec::new(), unreadable: None, filter };
-    match search(&console, &list.filter, &scope, PAGE as u64 + 1).await? {
-        Ok(rows) => list.rows = rows,
-        Err(unreadable) => list.unreadable = Some(unreadable),
+    let mut list = List { frame: frame.at("messages"), older: None, rows: Vec::new(), unreadable: None, unfinished: None, filter };
+    match search(&console, &list.filter, &scope, PAGE as u64 + 1).await {
+        Ok(Ok(rows)) => list.rows = rows,
+        Ok(Err(unreadable)) => list.unreadable = Some(unreadable),
+        // Said below the form, which is where it is narrowed.
+        Err(error @ (Error::TooBroad | Error::Busy)) => list.unfinished = Some(error.sentence(list.frame.language)),
+        Err(error) => return Err(error),
     }
     let more = list.rows.len() > PAGE;
     list.rows.truncate(PAGE);
