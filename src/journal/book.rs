@@ -146,6 +146,11 @@ impl Book {
         if matches!(record.kind, Kind::Connection | Kind::Violation) && !inner.rate.allows() {
             return inner.metrics.journal_dropped(JournalDrop::Rate, 1);
         }
+        // Half of the queue is for messages alone, whatever comes.
+        let is_half_full = inner.records.capacity() < QUEUE / 2 || inner.memory.used() > QUEUE_OCTETS / 2;
+        if record.kind.is_without_message() && is_half_full {
+            return inner.metrics.journal_dropped(JournalDrop::QueueFull, 1);
+        }
         let mut share = inner.memory.share();
         if !share.grow(record.weight()) {
             return inner.metrics.journal_dropped(JournalDrop::QueueFull, 1);

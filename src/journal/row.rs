@@ -42,6 +42,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is without a message: anybody can cause it, as often as he likes.
+    #[must_use]
+    pub fn is_without_message(self) -> bool {
+        self != Self::Message
+    }
+
     /// The other way round.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -20,6 +20,16 @@ use std::{
 const STEP: u64 = 500;
 /// Commits of one round of tidying; what came meanwhile is written before the next.
 const ROUND: usize = 20;
+/// Where there is no room, the part of it that is left to rows without a message: what anybody can
+/// cause, as often as he likes, leaves to messages their answer to "who else got it?".
+const SHARE: u64 = 4;
+/// Octets that such a row takes, with what it is found by.
+const WITHOUT_MESSAGE: u64 = 1 << 10;
+
+/// Keys less than `?1`, `?2` of them.
+const OLDEST: &str = "SELECT key FROM journal_row WHERE key < ?1 ORDER BY key LIMIT ?2";
+const OLDEST_WITHOUT_MESSAGE: &str =
+    "SELECT key FROM journal_row INDEXED BY journal_row_without_message WHERE kind <> 'message' AND key < ?1 ORDER BY key LIMIT ?2";
 
 /// The rows of the journal. A handle; clones share. Any process may read beside the one that writes.
 #[derive(Debug, Clone)]
@@ -142,23 +152,52 @@ impl Rows {
         Ok((false, self.size().await?))
     }
 
+    /// Removes the oldest rows: those without a message as long as they take more than their share, and
+    /// whatever is the oldest then.
     async fn make_room(&self, limit: u64) -> Result<(bool, u64), StorageError> {
+        let mut others = None;
         for _ in 0..ROUND {
             let size = self.size().await?;
-            if size <= limit || self.remove_before(i64::MAX).await? == 0 {
+            if size <= limit {
+                return Ok((true, size));
+            }
+            let others = match &mut others {
+                Some(others) => others,
+                // Counted where it matters, and once a round.
+                none => none.insert(self.without_message().await?),
+            };
+            let removed = match others.saturating_sub(limit / SHARE / WITHOUT_MESSAGE) {
+                0 => self.remove_before(i64::MAX).await?,
+                too_many => {
+                    let removed = self.remove_oldest(OLDEST_WITHOUT_MESSAGE, i64::MAX, too_many.min(STEP)).await?;
+                    *others = others.saturating_sub(removed);
+                    removed
+                }
+            };
+            if removed == 0 {
                 return Ok((true, size));
             }
         }
         Ok((false, self.size().await?))
     }
 
+    async fn without_message(&self) -> Result<u64, StorageError> {
+        let count = "SELECT count(*) FROM journal_row INDEXED BY journal_row_without_message WHERE kind <> 'message'";
+        let rows = self.database.read(Statement::new(count)).await?;
+        rows.first().map_or(Ok(0), |row| row.integer(0).map(|count| u64::try_from(count).unwrap_or(0)))
+    }
+
     /// The oldest rows, where their keys are less than `limit`.
     async fn remove_before(&self, limit: i64) -> Result<u64, StorageError> {
-        const OLDEST: &str = "(SELECT key FROM journal_row WHERE key < ?1 ORDER BY key LIMIT ?2)";
-        let delete = |sql: String| Statement::new(sql).with(limit).with(STEP);
+        self.remove_oldest(OLDEST, limit, STEP).await
+    }
+
+    /// Those that `oldest` selects, with their terms; how many there were.
+    async fn remove_oldest(&self, oldest: &str, limit: i64, most: u64) -> Result<u64, StorageError> {
+        let delete = |sql: String| Statement::new(sql).with(limit).with(most);
         let batch = vec![
-            delete(format!("DELETE FROM journal_term WHERE rowid IN {OLDEST}")),
-            delete(format!("DELETE FROM journal_row WHERE key IN {OLDEST}")),
+            delete(format!("DELETE FROM journal_term WHERE rowid IN ({oldest})")),
+            delete(format!("DELETE FROM journal_row WHERE key IN ({oldest})")),
         ];
         Ok(self.database.write(batch).await?.last().map_or(0, |rows| *rows as u64))
     }

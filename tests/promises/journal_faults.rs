@@ -122,3 +122,34 @@ fn a_message_that_would_hold_memory_is_not_looked_into_and_the_row_says_so() {
     assert_eq!(found(&gate, &["--kind", "subject", "big"])[0]["unexamined"], "busy");
     gate.wait_metric("octroi_journal_unexamined_total", 1.0);
 }
+
+#[test]
+fn a_flood_of_refusals_costs_no_message_its_row() {
+    let mta = Mta::start();
+    let gate = Setup::before(mta.address()).mx().and("[journal]\nsize = \"16MiB\"\n").start();
+    send(&gate, "who got it");
+    wait_rows(&gate, 1);
+    // What comes in a week, from now on.
+    let connection = Connection::open(database(&gate)).unwrap();
+    connection.busy_timeout(wait::PATIENCE).unwrap();
+    let first: i64 = connection.query_row("SELECT max(key) FROM journal_row", [], |row| row.get(0)).unwrap();
+    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)";
+    connection
+        .execute_batch(&format!(
+            "BEGIN; \
+             {numbers} INSERT INTO journal_row (key, at, kind, listener, client, port, recipients, nrcpt, size, verdict, error, details) \
+             SELECT {first} + i, {first} / 4096, 'command', 'mx', '192.0.2.1', 1, '', 0, 0, 'rejected', hex(randomblob(400)), '{{}}' FROM n; \
+             {numbers} INSERT INTO journal_term (rowid, terms) SELECT {first} + i, 'k:command c:4' || hex(randomblob(4)) FROM n; \
+             COMMIT"
+        ))
+        .unwrap();
+    drop(connection);
+    wait::until("the journal to be as small as it has to be", || {
+        let bytes = gate.metrics().get("octroi_journal_bytes");
+        (rows(&gate).values().sum::<u64>() < 30_000 && bytes <= f64::from(16 << 20)).then_some(())
+    });
+    let commands = rows(&gate).iter().filter(|((kind, _), _)| kind == "command").map(|(_, number)| number).sum::<u64>();
+    assert!((1000..30_000).contains(&commands), "{commands}");
+    assert_eq!(found(&gate, &["--kind", "subject", "who got it"]).len(), 1);
+    is_whole(&gate);
+}

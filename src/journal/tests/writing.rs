@@ -105,6 +105,70 @@ async fn a_flood_of_connections_is_not_a_flood_of_rows() {
     assert!(text.contains(&format!("octroi_journal_dropped_total{{reason=\"rate\"}} {}", 5000 - written)), "{text}");
 }
 
+fn kinds_in(directory: &Path) -> std::collections::BTreeMap<String, i64> {
+    let connection = Connection::open(directory.join("journal.db")).unwrap();
+    let mut kinds = connection.prepare("SELECT kind, count(*) FROM journal_row GROUP BY kind").unwrap();
+    kinds.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn for_want_of_room_those_go_first_that_anybody_can_cause_and_some_of_them_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings::default();
+    let rows = Rows::make(directory.path(), &settings).unwrap();
+    let (metrics, now, client) = (Metrics::new().unwrap(), SystemTime::now(), client());
+    let (mut last, mut batch) = (0, Vec::new());
+    // Old mail, then a flood for an hour.
+    let flood = [Kind::Command, Kind::Connection, Kind::Violation];
+    let kinds = std::iter::repeat_n(Kind::Message, 3000).chain((0..9000).map(|n| flood[n % 3]));
+    for (n, kind) in kinds.enumerate() {
+        let at = now - Duration::from_secs(3600 * 24) + Duration::from_millis(100 * n as u64);
+        let record = Record { at, error: Some("x".repeat(600)), ..Record::new(kind, &client, "SMTP") };
+        last = row::next_key(last, record.at);
+        let (row, terms) = record.into_row(last, &settings, None);
+        batch.extend(row.into_statements(terms));
+    }
+    rows.write(batch.into()).await.unwrap();
+    let small = Settings { size: 6 << 20, ..settings };
+    while !rows.tidy(&small, &metrics).await {}
+    assert!(metrics.journal_bytes.get() <= 6 << 20);
+    let left = kinds_in(directory.path());
+    assert_eq!(left["message"], 3000, "{left:?}");
+    for kind in flood {
+        assert!((400..3000).contains(&left[kind.as_str()]), "{left:?}");
+    }
+    index_is_whole(directory.path());
+    // Beyond their share the oldest go, which are the messages.
+    let tiny = Settings { size: 2 << 20, ..settings };
+    while !rows.tidy(&tiny, &metrics).await {}
+    let left = kinds_in(directory.path());
+    assert!((1..3000).contains(&left["message"]), "{left:?}");
+    assert_eq!(flood.iter().map(|kind| left[kind.as_str()]).sum::<i64>(), (2 << 20) / 4 / 1024, "{left:?}");
+    index_is_whole(directory.path());
+}
+
+#[tokio::test]
+async fn a_flood_leaves_messages_their_half_of_the_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let (book, journal, metrics) = book(directory.path(), Settings::default());
+    let lock = Connection::open(directory.path().join("journal.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let session = Session::open(&journal, &client(), Instant::now());
+    let refusal = Refusal::permanent(50, "1.1", "no");
+    for _ in 0..15_000 {
+        session.refused(Phase::Mail, &refusal, By::Gate, None, None);
+    }
+    for _ in 0..2000 {
+        tell(&journal);
+    }
+    lock.execute_batch("COMMIT").unwrap();
+    book.close().await;
+    let text = String::from_utf8(metrics.render()).unwrap();
+    let dropped = text.lines().find_map(|line| line.strip_prefix("octroi_journal_dropped_total{reason=\"queue_full\"} ")).unwrap();
+    assert!(dropped.parse::<u64>().unwrap() >= 4000, "{dropped}");
+    assert_eq!(kinds_in(directory.path())["message"], 2000);
+}
+
 #[tokio::test]
 async fn what_is_too_old_or_too_much_goes_from_row_and_index() {
     let directory = tempfile::tempdir().unwrap();

@@ -57,7 +57,7 @@ impl Schema {
     /// never damaged by either. Apart from the other, whose commits, which clients wait for, so
     /// neither wait for those of the journal nor sync its pages; and whoever backs up, copies or
     /// throws away one need not touch the other.
-    pub const JOURNAL: Self = Self { steps: &[include_str!("journal_1.sql")], synchronous: "normal" };
+    pub const JOURNAL: Self = Self { steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")], synchronous: "normal" };
 }
 
 /// Whether the database may be made.
