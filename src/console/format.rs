@@ -1,6 +1,7 @@
 //! How numbers are written for people: in one place, so that no page writes them another way.
 use super::text::Language;
 use crate::value::ByteSize;
+use std::time::Duration;
 
 /// A count, however a template has it.
 pub trait Number {
@@ -66,6 +67,19 @@ impl Language {
         format!("{number}{BLANK}{unit}")
     }
 
+    /// How old something is, in its largest unit: `3 d`, `5 h`, `12 min`.
+    #[must_use]
+    pub fn age(self, age: Duration) -> String {
+        const HOUR: u64 = 3600;
+        const DAY: u64 = 24 * HOUR;
+        let (number, unit) = match age.as_secs() {
+            seconds if seconds >= 2 * DAY => (seconds / DAY, if self == Self::French { "j" } else { "d" }),
+            seconds if seconds >= 2 * HOUR => (seconds / HOUR, "h"),
+            seconds => (seconds.div_ceil(60), "min"),
+        };
+        format!("{number}{BLANK}{unit}")
+    }
+
     /// A part of a whole: `12.5%`, `12,5 %`.
     #[must_use]
     pub fn percent(self, part: u64, whole: u64) -> String {
@@ -105,6 +119,11 @@ mod tests {
         assert_eq!((english.octets(12_i64 << 20), french.octets(-1_i64)), ("12.0\u{202f}MiB".into(), "0\u{202f}o".into()));
         assert_eq!((english.seconds(3.21), french.seconds(0.0002)), ("3.2\u{202f}s".into(), "0,2\u{202f}ms".into()));
         assert_eq!((english.seconds(0.048), french.seconds(0.048)), ("48\u{202f}ms".into(), "48\u{202f}ms".into()));
+        let (days, minutes) = (Duration::from_secs(3 * 86_400 + 5), Duration::from_secs(61));
+        assert_eq!(
+            (english.age(days), french.age(days), french.age(minutes)),
+            ("3\u{202f}d".into(), "3\u{202f}j".into(), "2\u{202f}min".into())
+        );
         assert_eq!((english.percent(1, 8), french.percent(1, 8)), ("12.5%".into(), "12,5\u{202f}%".into()));
         assert_eq!((english.percent(0, 0), french.decimal(7.25, 2)), ("0.0%".into(), "7,25".into()));
         let written: Vec<_> = [0_u64, 999, 1000, 1_234_567].into_iter().map(grouped).collect();

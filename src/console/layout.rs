@@ -18,7 +18,7 @@ use axum::{
     http::request::Parts,
     response::{Html, IntoResponse, Response},
 };
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What templates need to know of the visit; `base.html` wants it as `frame`. An extractor.
 #[derive(Debug, Clone)]
@@ -98,6 +98,12 @@ impl Frame {
     #[must_use]
     pub fn decider(&self, by: &str) -> String {
         self.language.decider(by)
+    }
+
+    /// How old something is.
+    #[must_use]
+    pub fn age(&self, age: &Duration) -> String {
+        self.language.age(*age)
     }
 
     /// A sentence.

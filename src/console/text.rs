@@ -60,10 +60,20 @@ impl Language {
     /// The same with `{name}` replaced by values, which are not markup.
     #[must_use]
     pub fn with(self, key: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
-        let mut text = self.t(key).to_owned();
-        for (name, value) in values {
-            text = text.replace(&format!("{{{name}}}"), &value.to_string());
+        // In one pass: what looks like the place of a value within a value is none.
+        let (mut text, mut rest) = (String::new(), self.t(key));
+        while let Some((before, from)) = rest.split_once('{') {
+            text.push_str(before);
+            let place = from.split_once('}').and_then(|(place, after)| Some((values.iter().find(|(name, _)| *name == place)?, after)));
+            if let Some(((_, value), after)) = place {
+                text.push_str(&value.to_string());
+                rest = after;
+            } else {
+                text.push('{');
+                rest = from;
+            }
         }
+        text.push_str(rest);
         text
     }
 
@@ -209,6 +219,8 @@ mod tests {
         ] {
             assert_eq!(Language::accepted(header), language, "{header}");
         }
+        let told = Language::English.with("quarantine.conflict.has_it", &[("address", &"{by}"), ("by", &"{address}")]);
+        assert!(told.starts_with("It has been released to {by} by {address}. "), "{told}");
         assert_eq!(
             (Language::French.count("sessions.count", 0), Language::English.count("sessions.count", 0)),
             ("0 session".into(), "0 sessions".into())

@@ -1,6 +1,6 @@
 //! A row as somebody sees it: recipients of others' domains are counted and not named.
 use crate::accounts::Scope;
-use crate::console::moment;
+use crate::console::{Frame, moment};
 use crate::journal::{Kind, Row};
 
 pub(in crate::console) struct Seen {
@@ -117,13 +117,9 @@ impl Seen {
 }
 
 impl Step {
-    /// For people: `3.2 s`, `48 ms`, `0.2 ms`.
-    pub(in crate::console) fn took(&self) -> String {
-        match self.seconds {
-            seconds if seconds >= 1.0 => format!("{seconds:.1} s"),
-            seconds if seconds >= 0.01 => format!("{:.0} ms", seconds * 1000.0),
-            seconds => format!("{:.1} ms", seconds * 1000.0),
-        }
+    /// For people.
+    pub(in crate::console) fn took(&self, frame: &Frame) -> String {
+        frame.language.seconds(self.seconds)
     }
 }
 

@@ -92,15 +92,6 @@ impl Overview {
         let top = counts.first().map_or(1, |(_, count)| (*count).max(1));
         counts.iter().take(MOST).map(|(name, count)| (name.as_str(), *count, count.saturating_mul(100) / top)).collect()
     }
-
-    /// `3 d`, `5 h`, `12 min`.
-    fn age(&self, age: &Duration) -> String {
-        match age.as_secs() {
-            seconds if seconds >= 2 * 86_400 => format!("{} d", seconds / 86_400),
-            seconds if seconds >= 2 * HOUR => format!("{} h", seconds / HOUR),
-            seconds => format!("{} min", seconds.div_ceil(60)),
-        }
-    }
 }
 
 impl Span {
