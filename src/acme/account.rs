@@ -18,15 +18,30 @@ struct Kept {
 /// The account at this authority: the one there is, or a new one.
 pub(super) async fn obtain(settings: &Settings) -> Result<Account, AcmeError> {
     match kept(settings).await? {
-        Some(kept) => known(settings, kept).await,
+        Some(kept) => match known(settings, kept).await {
+            Err(AcmeError::Authority(error)) if is_forgotten(&error) => another(settings).await,
+            account => account,
+        },
         None => new(settings).await,
     }
+}
+
+/// Another one, where the authority knows nothing of the one there is: one that is run in a house of one's
+/// own may have been set up anew, and would else refuse us for ever.
+pub(super) async fn another(settings: &Settings) -> Result<Account, AcmeError> {
+    tracing::warn!("{} does not know our account any more", settings.directory);
+    new(settings).await
+}
+
+/// Whether that is why the authority refuses (RFC 8555 §6.7).
+pub(super) fn is_forgotten(error: &instant_acme::Error) -> bool {
+    matches!(error, instant_acme::Error::Api(problem) if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist"))
 }
 
 /// Tells the authority of another contact, where we have an account there; asks nobody else anything.
 pub(super) async fn introduce(settings: &Settings) -> Result<(), AcmeError> {
     match kept(settings).await? {
-        Some(kept) if kept.contact != settings.contact => known(settings, kept).await.map(drop),
+        Some(kept) if kept.contact != settings.contact => obtain(settings).await.map(drop),
         _ => Ok(()),
     }
 }

@@ -30,11 +30,13 @@ pub use settings::{Challenge, Settings};
 
 use crate::telemetry::Metrics;
 use crate::tls::challenge::Challenges;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
+
+const NEEDS: &str = "; ports below 1024 need CAP_NET_BIND_SERVICE, which octroi.service leaves out";
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub enum AcmeError {
     NoChallenge(Challenge, String),
     #[error("the authority does not grant {0}: its order is {1:?}")]
     Denied(String, instant_acme::OrderStatus),
-    #[error("nothing can listen for it on {0}: {1}")]
+    #[error("nothing can listen for it on {0}: {1}{hint}", hint = if .1.kind() == ErrorKind::PermissionDenied { NEEDS } else { "" })]
     Listen(SocketAddr, std::io::Error),
     #[error("{0}: {1}")]
     File(String, std::io::Error),

@@ -13,7 +13,11 @@ use tokio::net::TcpListener;
 pub(super) async fn obtain(settings: &Settings, console: &Console) -> Result<(), AcmeError> {
     let account = account::obtain(settings).await?;
     let names: Vec<_> = settings.names.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&names)).await?;
+    let new = NewOrder::new(&names);
+    let mut order = match account.new_order(&new).await {
+        Err(error) if account::is_forgotten(&error) => account::another(settings).await?.new_order(&new).await?,
+        order => order?,
+    };
     let answers = Answers { http: challenge::Answers::default(), tls: Shown(&console.challenges) };
     // It ends with the order, whatever becomes of that.
     tokio::select! {

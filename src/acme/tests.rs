@@ -68,3 +68,10 @@ fn an_authority_that_fails_is_asked_less_and_less() {
     let pauses: Vec<_> = [0, 1, 2, 8, 9, 40, u32::MAX].map(|failures| pause(failures).as_secs()).into();
     assert_eq!(pauses, [60, 120, 240, 15_360, 21_600, 21_600, 21_600]);
 }
+
+#[test]
+fn who_may_not_listen_is_told_what_it_takes() {
+    let told = |kind: ErrorKind| AcmeError::Listen("[::]:80".parse().unwrap(), kind.into()).to_string();
+    assert!(told(ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
+    assert!(!told(ErrorKind::AddrInUse).contains("CAP_NET_BIND_SERVICE"));
+}

@@ -9,6 +9,7 @@ mod hunt;
 mod manual;
 mod qr;
 mod quarantine;
+mod renewal;
 mod run;
 mod service;
 mod style;

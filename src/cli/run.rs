@@ -1,12 +1,13 @@
 //! `octroi run`: the service.
 use super::{
     ConfigFile, Failure,
-    service::{WatchedFiles, feed_watchdog, notify, notify_reloading},
+    renewal::{self, Acme, WatchedFiles},
+    service::{feed_watchdog, notify, notify_reloading},
 };
 use crate::acme;
 use crate::config::Config;
 use crate::console;
-use crate::gate::{Gate, Setup, release::Recipe};
+use crate::gate::{Gate, release::Recipe};
 use crate::telemetry::{
     Metrics, http,
     log::{self, Log},
@@ -23,10 +24,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::Notify,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Run the service
 ///
@@ -90,7 +88,7 @@ impl Service {
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
         let Config { gate: setup, metrics: monitoring, console: reviewing, log, traces: exported, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
-        let certificates = certificates(&setup, &reviewing);
+        let certificates = renewal::files(&setup, &reviewing);
         let hostname = Arc::clone(&setup.settings.hostname);
         let releaser = Recipe::of(&setup);
         let (acme, challenges) = (setup.settings.tls.acme.clone(), Challenges::default());
@@ -250,7 +248,7 @@ impl Service {
     /// Puts `config` in the place of the one there, or says why not; whether it did.
     fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
-            let certificates = certificates(&config.gate, &config.console);
+            let certificates = renewal::files(&config.gate, &config.console);
             let drain = config.gate.settings.timeouts.drain;
             let acme = config.gate.settings.tls.acme.clone();
             if config.metrics != self.monitoring || config.log != self.log || config.traces != self.exported {
@@ -299,37 +297,6 @@ impl Service {
             self.metrics.reload_time.set(now.as_secs_f64());
         }
     }
-}
-
-/// Who sees to certificates of our own; dropped, it ends.
-struct Acme {
-    settings: acme::Settings,
-    /// Ends its pauses.
-    again: Arc<Notify>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Acme {
-    fn start(settings: Option<acme::Settings>, console: acme::Console, metrics: &Arc<Metrics>) -> Option<Self> {
-        let (settings, again) = (settings?, Arc::new(Notify::new()));
-        let task = tokio::spawn(acme::keep(settings.clone(), console, Arc::clone(metrics), Arc::clone(&again)));
-        Some(Self { settings, again, task })
-    }
-}
-
-impl Drop for Acme {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// The files that are watched.
-fn certificates(gate: &Setup, console: &console::Settings) -> Vec<PathBuf> {
-    let shown = gate.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.certificate());
-    let pairs = console.certificate.iter().chain(shown.map(|certificate| &certificate.files));
-    let mut files = gate.settings.tls.files();
-    files.extend(pairs.flat_map(|files| [files.certificate.clone(), files.private_key.clone()]));
-    files
 }
 
 /// Sets what is not counted as it happens.

@@ -25,7 +25,9 @@ struct Pebble {
     /// Where it looks for our answer, instead of port 80, and of 443.
     http: SocketAddr,
     tls: SocketAddr,
-    children: Vec<Child>,
+    command: Command,
+    /// The DNS, and the authority.
+    children: [Child; 2],
 }
 
 impl Pebble {
@@ -66,12 +68,23 @@ impl Pebble {
         let mut authority = Command::new(pebble);
         authority.arg("-config").arg(dir.path().join("pebble.json")).args(["-dnsserver", &resolver.to_string()]);
         authority.env("PEBBLE_VA_NOSLEEP", "1");
-        let children = vec![quiet(&mut names), quiet(&mut authority)];
-        let pebble = Self { dir, directory, management, http, tls, children };
+        let children = [quiet(&mut names), quiet(&mut authority)];
+        let pebble = Self { dir, directory, management, http, tls, command: authority, children };
         for address in [directory, management, of_resolver] {
             wait::until("the authority to listen", || TcpStream::connect(address).ok());
         }
         Some(pebble)
+    }
+
+    /// Another authority in its place: this one keeps nothing.
+    fn restart(&mut self) {
+        let [_, authority] = &mut self.children;
+        authority.kill().unwrap();
+        authority.wait().unwrap();
+        *authority = self.command.spawn().unwrap();
+        wait::until("the authority to listen", || {
+            TcpStream::connect(self.directory).and_then(|_| TcpStream::connect(self.management)).ok()
+        });
     }
 
     /// `[tls.acme]`, with our answer at `challenge`.
@@ -121,7 +134,7 @@ fn gate(mta: &Mta, settings: &str) -> Gate {
 }
 
 /// The same of a setup.
-fn with_none(setup: Setup, settings: &str) -> Gate {
+pub fn with_none(setup: Setup, settings: &str) -> Gate {
     let gate = setup.prepare();
     let config = fs::read_to_string(gate.config()).unwrap();
     let (before, rest) = config.split_once("[tls]\n").unwrap();
@@ -138,7 +151,10 @@ fn offers_tls(gate: &Gate) -> Option<Client> {
 
 /// The certificate that is served, once it is one that verifies.
 fn served(gate: &Gate, trusts: &Arc<ClientConfig>) -> Vec<u8> {
-    wait::until_within(Duration::from_secs(60), "a certificate", || shown(gate, trusts, "mx.example.org"))
+    wait::until_within(Duration::from_secs(60), "a certificate", || {
+        wait::pause(Duration::from_millis(100));
+        shown(gate, trusts, "mx.example.org")
+    })
 }
 
 /// The certificate that a client is shown which asks for `name` and trusts nobody else.
@@ -410,4 +426,26 @@ fn a_reload_tries_again_at_once_and_takes_no_last_certificate_away() {
     assert!(!reload(&gate, &without, ""));
     gate.log_line(&["there is no certificate", "[tls]"]);
     assert_eq!(served(&gate, &trusts), first);
+}
+
+#[test]
+fn an_authority_that_has_forgotten_us_is_introduced_to_us_again() {
+    let Some(mut pebble) = Pebble::start(3600) else { return };
+    let mta = Mta::start();
+    let mut gate = gate(&mta, "# here\n");
+    let config = fs::read_to_string(gate.config()).unwrap();
+    gate.reconfigure("# here\n", &pebble.settings_with(pebble.http, ""));
+    gate.run();
+    gate.wait_ready();
+    served(&gate, &pebble.client());
+    // It is asked for a certificate, and told of another contact first.
+    for (nth, contact) in ["", "contact = [\"other@example.org\"]"].into_iter().enumerate() {
+        pebble.restart();
+        let names = format!("names = [\"mx.example.org\", \"more{nth}.example.org\"]\n{contact}");
+        assert!(reload(&gate, &config, &pebble.settings_with(pebble.http, &names)));
+        served(&gate, &pebble.client());
+        let said = |what: &str| gate.log().iter().filter(|line| line.contains(what)).count();
+        assert_eq!((said("does not know our account any more"), said("made an account")), (nth + 1, nth + 2));
+    }
+    assert_eq!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")), (3.0, 0.0));
 }
