@@ -68,6 +68,7 @@ fn all_guides() -> Vec<String> {
 /// The guides whose commands are run, in an order in which each finds what it stands on.
 const WITH_POSTFIX: [&str; 6] = ["first-hour.md", "upgrade.md", "behind-haproxy.md", "submission.md", "moving.md", "incident.md"];
 const WITH_EXIM: [&str; 1] = ["in-front-of-exim.md"];
+const WITH_AN_AUTHORITY: [&str; 1] = ["certificates.md"];
 
 #[test]
 fn every_block_is_run_or_says_why_not() {
@@ -83,7 +84,8 @@ fn every_block_is_run_or_says_why_not() {
             };
             assert!(known, "{}: {} {:?} is no kind of block", block.place, block.language, block.words);
             let executed = ["run", "wait", "fails"].iter().any(|word| block.is(word));
-            assert!(!executed || WITH_POSTFIX.contains(&&*guide) || WITH_EXIM.contains(&&*guide), "{}: nobody runs it", block.place);
+            let run = [&WITH_POSTFIX[..], &WITH_EXIM, &WITH_AN_AUTHORITY].concat();
+            assert!(!executed || run.contains(&&*guide), "{}: nobody runs it", block.place);
             assert!(!block.is("unrun") || text.to_lowercase().contains("not run by"), "{guide} does not say what was not run");
         }
     }
@@ -238,4 +240,57 @@ fn the_guide_about_exim_can_be_followed() {
     );
     follow(&machine, "in-front-of-exim.md");
     machine.wait_for("the message", "grep -q '^Subject: to Exim$' /var/mail/b");
+}
+
+/// Pebble, which the machine takes for both of Let's Encrypt's authorities.
+const AUTHORITY: &str = r#"
+mkdir /root/acme && cd /root/acme
+octroi certs --directory . acme-v02.api.letsencrypt.org acme-staging-v02.api.letsencrypt.org
+cat fullchain.pem key.pem >both.pem
+cat ca.pem >>/etc/ssl/certs/ca-certificates.crt
+echo '127.0.0.5 acme-v02.api.letsencrypt.org acme-staging-v02.api.letsencrypt.org' >>/etc/hosts
+cat >haproxy.cfg <<'END'
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend world
+    bind 127.0.0.5:443 ssl crt /root/acme/both.pem
+    http-request set-path /dir if { path /directory }
+    default_backend pebble
+backend pebble
+    server pebble 127.0.0.1:14000 ssl verify none
+END
+cat >pebble.json <<'END'
+{"pebble": {"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+ "certificate": "/root/acme/fullchain.pem", "privateKey": "/root/acme/key.pem", "httpPort": 80, "tlsPort": 443,
+ "ocspResponderURL": "", "externalAccountBindingRequired": false}}
+END
+systemd-run --quiet --unit names pebble-challtestsrv -dns01 127.0.0.1:5354 -defaultIPv4 127.0.0.1 -defaultIPv6 '' \
+    -http01 '' -https01 '' -tlsalpn01 '' -management 127.0.0.1:8055
+systemd-run --quiet --unit authority --setenv PEBBLE_VA_NOSLEEP=1 pebble -config /root/acme/pebble.json -dnsserver 127.0.0.1:5354
+systemd-run --quiet --unit world haproxy -f /root/acme/haproxy.cfg
+"#;
+
+#[test]
+fn the_guide_about_certificates_can_be_followed() {
+    let partners: Option<Vec<_>> = ["pebble", "pebble-challtestsrv", "haproxy", "openssl"].into_iter().map(partners::find).collect();
+    if partners.is_none() {
+        return;
+    }
+    let Some(machine) = Machine::boot() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    machine.must("rm -f /var/lib/man-db/auto-update");
+    machine.must(package::MAIL_SERVER);
+    fs::copy(package::build(dir.path(), "1.0.0"), machine.path("/root/octroi.deb")).unwrap();
+    machine.must("dpkg --install /root/octroi.deb");
+    machine.must(package::BEHIND);
+    machine.must(AUTHORITY);
+    machine.wait_for("the authority", "curl --silent --fail https://acme-v02.api.letsencrypt.org/directory");
+    follow(&machine, "certificates.md");
+    let served = "openssl s_client -starttls smtp -connect 127.0.0.1:25 </dev/null 2>/dev/null | openssl x509 -noout -issuer";
+    let issuer = machine.must(served);
+    assert!(issuer.contains("Pebble"), "{issuer}");
+    machine.must("! journalctl --unit octroi --grep 'no certificate could be obtained'");
 }

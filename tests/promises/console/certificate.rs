@@ -1,5 +1,7 @@
 //! What the console shows in its handshakes, and how that is exchanged.
-use crate::support::{Gate, Mta, Setup, gate, wait};
+use super::people::Person;
+use crate::acme::with_none;
+use crate::support::{Gate, Mta, Setup, gate, places, wait};
 use rustix::process::Signal;
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use std::{
@@ -52,9 +54,13 @@ fn replace(gate: &Gate, name: &str) {
 
 /// A gate whose console has a certificate of its own.
 fn with_its_own(mta: &Mta) -> Gate {
+    setup_with_its_own(mta).start()
+}
+
+fn setup_with_its_own(mta: &Mta) -> Setup {
     let setup = Setup::before(mta.address()).mx();
     let (certificate, key) = gate::authority().identity(&["mx.example.org"]).write(setup.dir(), "console");
-    setup.console(&format!("certificate = {certificate:?}\nprivate_key = {key:?}")).start()
+    setup.console(&format!("certificate = {certificate:?}\nprivate_key = {key:?}"))
 }
 
 #[test]
@@ -134,4 +140,18 @@ fn with_a_reload_that_fails_elsewhere_it_is_the_old_one() {
     gate.wait_metric("octroi_config_last_reload_successful", 1.0);
     assert_ne!(shown(&gate), first);
     assert!(gate.metrics().get(&series("another")) > 0.0);
+}
+
+#[test]
+fn the_overview_says_that_listeners_have_to_make_do() {
+    let mta = Mta::start();
+    // Nobody is there, nor will be.
+    let acme = format!("[tls.acme]\nterms_agreed = true\ndirectory = \"https://{}/dir\"\n\n", places::free());
+    let mut gate = with_none(setup_with_its_own(&mta), &acme);
+    gate.run();
+    gate.wait_ready();
+    gate.log_line(&["no certificate could be obtained"]);
+    let mut web = Person::new(&gate, "auditor", &["auditor"], &[]).web(&gate);
+    let overview = web.get("/overview").must(200).text();
+    assert!(overview.contains("none yet: listeners have a self-signed one"), "{overview}");
 }
