@@ -255,10 +255,18 @@ fn mistakes_are_told_at_their_place() {
     for (settings, place, text) in [
         ("", "[[stage]]", "`stage.url` is missing: expected a text in quotes"),
         ("url = \"https://unix:/x\"", "\"https://unix:/x\"", "`stage.url`: a unix socket needs no TLS: write \"http://unix:…\""),
-        ("url = \"http://a/\"
-ca = \"/x\"", "\"/x\"", "`stage.ca`: only a server at \"https://…\" has a certificate"),
-        ("url = \"https://a/\"
-ca = \"/none\"", "\"/none\"", "`stage.ca`: /none: cannot be read: No such file or directory (os error 2)"),
+        (
+            "url = \"http://a/\"
+ca = \"/x\"",
+            "\"/x\"",
+            "`stage.ca`: only a server at \"https://…\" has a certificate",
+        ),
+        (
+            "url = \"https://a/\"
+ca = \"/none\"",
+            "\"/none\"",
+            "`stage.ca`: /none: cannot be read: No such file or directory (os error 2)",
+        ),
         ("url = \"http://a/\"\nevents = []", "[]", "`stage.events`: a hook that is never asked does nothing"),
         (
             "url = \"http://a/\"\nevents = [\"data\", \"auth\"]",
