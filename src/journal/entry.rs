@@ -66,7 +66,7 @@ pub struct Entry {
     content: Option<Message>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Times {
     begun: Instant,
     /// The first octet of the body was let in.

@@ -1,6 +1,6 @@
 //! A message as spans, from the same record as its line, its metrics and its row. `deploy/TRACES.md` says
 //! what they carry.
-use super::{Entry, queue_id};
+use super::{Entry, Times, queue_id};
 use crate::chain::{Finding, StageTiming};
 use crate::journal::{
     hide::Shown,
@@ -14,6 +14,7 @@ use crate::telemetry::{
 };
 use crate::value::Id;
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -54,7 +55,10 @@ pub(super) struct Told {
     protocol: &'static str,
     chance: Chance,
     shown: Shown,
-    times: Moments,
+    times: Times,
+    ended: Instant,
+    /// What the clock on the wall said at that moment.
+    clock: (Instant, SystemTime),
     sender: Box<str>,
     recipients: String,
     nrcpt: usize,
@@ -73,32 +77,14 @@ pub(super) struct Told {
     held: usize,
 }
 
-/// When what happened, by the clock on the wall.
-#[derive(Debug)]
-struct Moments {
-    begun: SystemTime,
-    received: Option<SystemTime>,
-    concluded: Option<SystemTime>,
-    ended: SystemTime,
-    now: (Instant, SystemTime),
-}
-
 impl Entry {
     /// Whether we failed it, or what is behind us did; the client's own doing is none of that.
     pub(super) fn has_failed(&self) -> bool {
-        self.error.is_some() || self.unfinished || failing_stage(&self.timings, self.decided_by.as_deref()).is_some()
+        self.error.is_some() || failing_stage(&self.timings, self.decided_by.as_deref(), self.unfinished).is_some()
     }
 
     /// What is told of it as spans; `now`: when it was settled.
     pub(super) fn told(&self, now: Instant, chance: Chance) -> Told {
-        let clock = (Instant::now(), SystemTime::now());
-        let times = Moments {
-            begun: on_the_wall(clock, self.times.begun),
-            received: self.times.received.map(|at| on_the_wall(clock, at)),
-            concluded: self.times.concluded.map(|at| on_the_wall(clock, at)),
-            ended: on_the_wall(clock, now),
-            now: clock,
-        };
         Told {
             id: self.id,
             session: self.session,
@@ -106,7 +92,9 @@ impl Entry {
             protocol: self.protocol,
             chance,
             shown: self.journal.book.as_ref().map_or(Shown::Plain, |book| book.shown()),
-            times,
+            times: self.times,
+            ended: now,
+            clock: (Instant::now(), SystemTime::now()),
             sender: self.from.clone(),
             recipients: self.to.get(..self.shown).unwrap_or_default().to_owned(),
             nrcpt: self.recipients,
@@ -127,15 +115,12 @@ impl Entry {
     }
 }
 
-/// A stage that did not finish, and whose failure is the verdict.
-fn failing_stage<'a>(timings: &'a [StageTiming], decided_by: Option<&str>) -> Option<&'a StageTiming> {
-    timings.iter().find(|timing| timing.incomplete.is_some() && decided_by == Some(&timing.stage))
-}
-
-/// A moment, by the clock on the wall as it stands now: it may have been set since.
-fn on_the_wall((instant, time): (Instant, SystemTime), at: Instant) -> SystemTime {
-    let ago = instant.saturating_duration_since(at);
-    time.checked_sub(ago).unwrap_or(time)
+/// A stage that did not finish, where that made a difference: it is the verdict, or the message went on
+/// without.
+fn failing_stage<'a>(timings: &'a [StageTiming], decided_by: Option<&str>, unfinished: bool) -> Option<&'a StageTiming> {
+    let mut incomplete = timings.iter().filter(|timing| timing.incomplete.is_some());
+    let first = incomplete.clone().next().filter(|_| unfinished);
+    incomplete.find(|timing| decided_by == Some(&timing.stage)).or(first)
 }
 
 impl Traced for Told {
@@ -153,7 +138,7 @@ impl Traced for Told {
     }
 
     fn trace(self: Box<Self>) -> Trace {
-        let children = [self.receiving(), self.inspecting()].into_iter().flatten();
+        let children = std::iter::once(self.receiving()).chain(self.inspecting());
         let children = children.chain(self.timings.iter().map(|timing| self.stage(timing))).chain(self.placing()).collect();
         Trace { id: self.id.octets(), chance: self.chance, root: self.whole(), children }
     }
@@ -164,12 +149,13 @@ impl Told {
         let client = &*self.client;
         let address = client.address.ip().to_canonical();
         // The stages are asked of MAIL before it is accepted.
-        let first = self.timings.iter().filter_map(|timing| self.calls(timing)).map(|(start, _)| start).min();
+        let first = self.timings.iter().filter_map(|timing| timing.calls.as_ref()).map(|calls| calls.start).min();
         let start = first.map_or(self.times.begun, |first| first.min(self.times.begun));
         let local = Some(client.local).filter(|local| local.port() != 0);
         let findings: Vec<_> = self.findings.iter().map(|finding| cut(&self.text(&finding.to_string()), FINDING)).collect();
         let violations: Vec<_> = self.violations.iter().map(|violation| violation.as_str().to_owned()).collect();
-        let span = Span::new("message", Kind::Server, start, self.times.ended)
+        let span = self
+            .span("message", Kind::Server, start, self.ended)
             .with("octroi.message.id", self.id.to_string())
             .with("octroi.session.id", self.session.to_string())
             .with("octroi.listener", &*client.listener)
@@ -221,40 +207,33 @@ impl Told {
         if let Some((fault, text)) = &self.error {
             return Some(Failure { kind: fault.as_str(), text: self.text(text) });
         }
-        let failing = failing_stage(&self.timings, self.decided_by.as_deref());
-        let incomplete = || self.timings.iter().find(|timing| timing.incomplete.is_some());
-        let timing = failing.or_else(|| incomplete().filter(|_| self.unfinished))?;
+        let timing = failing_stage(&self.timings, self.decided_by.as_deref(), self.unfinished)?;
         Some(Failure { kind: "stage", text: format!("{}: {}", timing.stage, timing.incomplete?.as_str()) })
     }
 
     /// MAIL to the end of the data: the client's and the network's time, for the most part.
-    fn receiving(&self) -> Option<Span> {
-        let end = self.times.received.unwrap_or(self.times.ended);
-        Some(Span::new("receive", Kind::Internal, self.times.begun, end).with("octroi.message.size", self.size))
+    fn receiving(&self) -> Span {
+        let end = self.times.received.unwrap_or(self.ended);
+        self.span("receive", Kind::Internal, self.times.begun, end).with("octroi.message.size", self.size)
     }
 
     /// From the end of the data to the verdict, while the client waits for our answer.
     fn inspecting(&self) -> Option<Span> {
         let (start, end) = (self.times.received?, self.times.concluded?);
-        (end >= start).then(|| Span::new("inspect", Kind::Internal, start, end))
+        (end >= start).then(|| self.span("inspect", Kind::Internal, start, end))
     }
 
     fn stage(&self, timing: &StageTiming) -> Span {
         // One that was not called is shown where it would have been.
-        let missed = self.times.received.unwrap_or(self.times.ended);
-        let (start, end) = self.calls(timing).unwrap_or((missed, missed));
+        let missed = self.times.received.unwrap_or(self.ended);
+        let calls = timing.calls.clone().unwrap_or(missed..missed);
         let failure = timing.incomplete.map(|why| Failure { kind: why.as_str(), text: format!("did not finish: {}", why.as_str()) });
-        Span::new(format!("stage {}", timing.stage), Kind::Internal, start, end)
+        self.span(format!("stage {}", timing.stage), Kind::Internal, calls.start, calls.end)
             .with("octroi.stage.name", &*timing.stage)
             .with("octroi.stage.result", timing.result.as_str())
             .with("octroi.stage.busy", timing.took.as_secs_f64())
             .with("octroi.stage.findings", timing.findings)
             .failed(failure)
-    }
-
-    fn calls(&self, timing: &StageTiming) -> Option<(SystemTime, SystemTime)> {
-        let calls = timing.calls.as_ref()?;
-        Some((on_the_wall(self.times.now, calls.start), on_the_wall(self.times.now, calls.end)))
     }
 
     /// What followed the verdict: the MTA was given it, or the quarantine.
@@ -267,11 +246,18 @@ impl Told {
         }
         let failure = self.failure().filter(|_| fault.is_some());
         if self.outcome == Outcome::Quarantined || fault == Some(Fault::Quarantine) {
-            let span = Span::new("quarantine", Kind::Internal, start, self.times.ended);
+            let span = self.span("quarantine", Kind::Internal, start, self.ended);
             return Some(span.maybe("octroi.held", (self.held > 0).then_some(self.held)).failed(failure));
         }
-        let span = Span::new("deliver", Kind::Client, start, self.times.ended).with("network.protocol.name", "smtp");
+        let span = self.span("deliver", Kind::Client, start, self.ended).with("network.protocol.name", "smtp");
         Some(self.answered(span).failed(failure))
+    }
+
+    /// Between two moments, by the clock on the wall.
+    fn span(&self, name: impl Into<Cow<'static, str>>, kind: Kind, start: Instant, end: Instant) -> Span {
+        let (now, time) = self.clock;
+        let at = |moment| time.checked_sub(now.saturating_duration_since(moment)).unwrap_or(time);
+        Span::new(name, kind, at(start), at(end))
     }
 
     /// On one line, bounded, and without what is not to be shown.
