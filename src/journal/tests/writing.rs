@@ -59,24 +59,35 @@ async fn rows_whose_keys_are_taken_get_others() {
     assert_eq!(connection.query_row(found, [], |row| row.get::<_, i64>(0)).unwrap() as u64, told, "found by the same keys");
 }
 
+/// So many refusals, and a writer that is locked out until that connection commits.
+fn flooded(directory: &Path, journal: &Arc<Journal>, refusals: u64) -> Connection {
+    let lock = Connection::open(directory.join("journal.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let session = Session::open(journal, &client(), Instant::now());
+    let refusal = Refusal::permanent(50, "1.1", "no");
+    for _ in 0..refusals {
+        session.refused(Phase::Mail, &refusal, By::Gate, None, None);
+    }
+    lock
+}
+
+/// For want of room in the queue.
+fn dropped(metrics: &Metrics) -> u64 {
+    let text = String::from_utf8(metrics.render()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("octroi_journal_dropped_total{reason=\"queue_full\"} "));
+    line.unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn what_finds_no_room_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let (book, journal, metrics) = book(directory.path(), Settings::default());
-    let lock = Connection::open(directory.path().join("journal.db")).unwrap();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let session = Session::open(&journal, &client(), Instant::now());
-    let refusal = Refusal::permanent(50, "1.1", "no");
     const TOLD: u64 = 30_000;
-    for _ in 0..TOLD {
-        session.refused(Phase::Mail, &refusal, By::Gate, None, None);
-    }
+    let lock = flooded(directory.path(), &journal, TOLD);
     lock.execute_batch("COMMIT").unwrap();
     book.close().await;
     let written = metrics.journal_rows.get();
-    let text = String::from_utf8(metrics.render()).unwrap();
-    let dropped = text.lines().find_map(|line| line.strip_prefix("octroi_journal_dropped_total{reason=\"queue_full\"} ")).unwrap();
-    assert_eq!(written + dropped.parse::<u64>().unwrap(), TOLD);
+    assert_eq!(written + dropped(&metrics), TOLD);
     assert_eq!(rows_in(directory.path()) as u64, written);
 }
 
@@ -151,21 +162,13 @@ async fn for_want_of_room_those_go_first_that_anybody_can_cause_and_some_of_them
 async fn a_flood_leaves_messages_their_half_of_the_queue() {
     let directory = tempfile::tempdir().unwrap();
     let (book, journal, metrics) = book(directory.path(), Settings::default());
-    let lock = Connection::open(directory.path().join("journal.db")).unwrap();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let session = Session::open(&journal, &client(), Instant::now());
-    let refusal = Refusal::permanent(50, "1.1", "no");
-    for _ in 0..15_000 {
-        session.refused(Phase::Mail, &refusal, By::Gate, None, None);
-    }
+    let lock = flooded(directory.path(), &journal, 15_000);
     for _ in 0..2000 {
         tell(&journal);
     }
     lock.execute_batch("COMMIT").unwrap();
     book.close().await;
-    let text = String::from_utf8(metrics.render()).unwrap();
-    let dropped = text.lines().find_map(|line| line.strip_prefix("octroi_journal_dropped_total{reason=\"queue_full\"} ")).unwrap();
-    assert!(dropped.parse::<u64>().unwrap() >= 4000, "{dropped}");
+    assert!(dropped(&metrics) >= 4000, "{}", dropped(&metrics));
     assert_eq!(kinds_in(directory.path())["message"], 2000);
 }
 

@@ -16,10 +16,10 @@ use tokio::{
     runtime::Handle,
     sync::Semaphore,
     task::spawn_blocking,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
-/// Searches at the same time; who comes then waits, no longer than a search may take.
+/// Searches at the same time; who comes then waits for a place, no longer than a search may take.
 const AT_ONCE: usize = 2;
 /// How long a search that is told to end may take over it.
 const ENDING: Duration = Duration::from_secs(1);
@@ -63,10 +63,10 @@ impl Database {
     /// It took too long, or found no place among others; or it could not be read.
     pub async fn search(&self, statement: Statement) -> Result<Vec<Row>, StorageError> {
         let within = self.0.searching.get();
-        let deadline = Instant::now() + within;
-        let Ok(Ok(place)) = timeout_at(deadline, Arc::clone(&self.0.searching.places).acquire_owned()).await else {
+        let Ok(Ok(place)) = timeout(within, Arc::clone(&self.0.searching.places).acquire_owned()).await else {
             return Err(StorageError::Crowded);
         };
+        // From now on: what others took is not its own to answer for.
         let (inner, search) = (Arc::clone(&self.0), Search::default());
         let running = search.clone();
         let work = spawn_blocking(move || {
@@ -74,7 +74,7 @@ impl Database {
             inner.search(&statement, &running)
         });
         let _ends = EndsIt(search.clone());
-        match timeout_at(deadline, work).await {
+        match timeout(within, work).await {
             Ok(done) => done.map_err(|error| StorageError::Failed(error.to_string().into()))?,
             Err(_) => {
                 // Its thread is waited for, so that a process that ends after this can end.

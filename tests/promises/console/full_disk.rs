@@ -7,6 +7,7 @@ use super::{
 };
 use crate::support::{Act, Disk, Gate, Mta, Setup, Step, Web, wait};
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -170,6 +171,24 @@ fn with_no_room_for_the_outcome_it_is_told_at_once_and_written_when_there_is() {
     scene.wait_state(&id, "held");
     assert!(post(&mut api, &path, &json!({})).must(200).text().contains("\"released\":true"));
     assert_eq!(scene.mta.kept().len(), 2);
+    scene.audit_is_whole();
+}
+
+#[test]
+fn killed_before_there_was_room_it_is_told_as_unknown() {
+    let mut scene = Scene::new();
+    let (id, mut api) = (scene.hold(), scene.api());
+    let path = format!("/api/v1/quarantine/{id}/release");
+    let (said, full) = scene.meanwhile(YES, || post(&mut api.clone(), &path, &json!({})).must(200).json());
+    assert_eq!((&said[0]["released"], &said[0]["recorded"]), (&json!(true), &json!(false)), "{said}");
+    scene.gate.signal(Signal::KILL);
+    drop(full);
+    scene.gate.wait_exit();
+    scene.gate.run();
+    scene.gate.wait_ready();
+    scene.is_not_sent_again(&mut api, &id);
+    post(&mut api, &path, &json!({ "again": true })).must(200);
+    assert_eq!((scene.mta.kept().len(), scene.state(&id).as_str()), (2, "released"));
     scene.audit_is_whole();
 }
 
