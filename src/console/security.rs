@@ -11,11 +11,14 @@ use super::{
 };
 use crate::accounts::Stage;
 use axum::{
+    body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Nothing from elsewhere, nothing inline, shown in nobody's frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -24,6 +27,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// To be put into a response's extensions: this page shows frames, of this console alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames;
+
+/// Octets of a body that is read whole before its request is answered.
+const WHOLE: usize = 64 << 10;
+/// For that.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Around all requests.
 pub(super) async fn around(State(console): State<Console>, request: Request, next: Next) -> Response {
@@ -48,9 +56,10 @@ pub(super) async fn around(State(console): State<Console>, request: Request, nex
         Ok(()) if !is_get && !visitor.is_api && visitor.cross_site => Some(Error::CrossSite),
         Ok(()) => None,
     };
-    let mut response = match refused {
-        Some(error) => error.into_response(),
-        None => next.run(Request::from_parts(parts, body)).await,
+    let body = whole(&parts.headers, body).await;
+    let mut response = match (refused, body) {
+        (Some(error), _) | (None, Err(error)) => error.into_response(),
+        (None, Ok(body)) => next.run(Request::from_parts(parts, body)).await,
     };
     if is_rejection(&response) {
         response = Error::Bad(Said::of("error.unreadable")).into_response();
@@ -68,6 +77,20 @@ pub(super) async fn around(State(console): State<Console>, request: Request, nex
     }
     protect(&mut response, local);
     response
+}
+
+/// A small body, read before anything is answered: after an answer to half a request its connection
+/// is closed, and with it the next request that is on its way there (RFC 9112 §9.5).
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Body, Error> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if !length.is_some_and(|length: usize| (1..=WHOLE).contains(&length)) {
+        return Ok(body);
+    }
+    match timeout(PATIENCE, to_bytes(body, WHOLE)).await {
+        Ok(Ok(octets)) => Ok(Body::from(octets)),
+        Ok(Err(_)) => Err(Error::Bad(Said::of("error.form"))),
+        Err(_) => Err(Error::Bad(Said::of("error.too_slow"))),
+    }
 }
 
 /// What axum itself says of a path, a query or a form that it cannot read: a line of English, and no

@@ -65,12 +65,30 @@ impl Web {
         self.send("POST", path, &[("Content-Type", "application/x-www-form-urlencoded"), ("Origin", origin)], body.join("&").as_bytes())
     }
 
-    /// Anything.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Page {
+    /// Octets in pieces on one connection, a moment between them; what came back until it was closed.
+    pub fn pieces(&self, pieces: &[String]) -> String {
+        let mut stream = self.connect();
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).unwrap();
+            stream.flush().unwrap();
+            wait::pause(std::time::Duration::from_millis(200));
+        }
+        let mut answer = Vec::new();
+        // Closed without a word is an end, too.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let tcp = TcpStream::connect(self.at).unwrap();
         tcp.set_read_timeout(Some(wait::PATIENCE)).unwrap();
         let name = ServerName::try_from("mx.example.org").unwrap();
-        let mut stream = StreamOwned::new(ClientConnection::new(gate::authority().client(), name).unwrap(), tcp);
+        StreamOwned::new(ClientConnection::new(gate::authority().client(), name).unwrap(), tcp)
+    }
+
+    /// Anything.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Page {
+        let mut stream = self.connect();
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: mx.example.org:{}\r\nConnection: close\r\n", self.at.port());
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -51,6 +51,18 @@ fn every_answer_has_them_and_assets_are_kept() {
 }
 
 #[test]
+fn an_answer_before_the_end_of_the_request_leaves_the_connection_to_the_next() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    let web = Web::new(gate.console());
+    // No token, so nothing of the body matters; programs send it after the header section.
+    let head = "POST /api/v1/allowances HTTP/1.1\r\nHost: mx.example.org\r\nContent-Length: 2\r\n\r\n".to_owned();
+    let next = "{}GET /api/v1/whoami HTTP/1.1\r\nHost: mx.example.org\r\nConnection: close\r\n\r\n".to_owned();
+    let answers = web.pieces(&[head, next]);
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 2, "{answers}");
+}
+
+#[test]
 fn check_says_where_it_is() {
     let mta = Mta::start();
     let gate = super::gate(&mta);
