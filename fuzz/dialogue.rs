@@ -2,7 +2,7 @@
 //! the seed has it.
 use bytes::BytesMut;
 use octroi::smtp::client::Replies;
-use octroi::smtp::server::{Event, Session, Settings};
+use octroi::smtp::server::{Event, Session, Settings, Verb};
 use octroi::smtp::{Custody, Offer, Refusal, Reply};
 use std::sync::Arc;
 
@@ -79,6 +79,9 @@ impl Driver {
                 }
             }
             Event::Reset { .. } => (self.recipients, self.body, self.spoilt) = (0, 0, false),
+            Event::Refused { verb, address, refusal } => {
+                assert!(matches!(verb, Verb::Mail | Verb::Rcpt) && address.len() <= 320 && refusal.reply().code() >= 400);
+            }
             Event::Spoilt | Event::AuthAborted | Event::Offence(_) | Event::Quit => {}
         }
     }

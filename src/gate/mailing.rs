@@ -10,7 +10,7 @@ use crate::message::{Envelope, HeaderBlock, HeaderEnd, HeaderError, Message, Spo
 use crate::smtp::{
     Custody as _, Mail, Recipient, Refusal, Reply,
     data::Stains,
-    server::{AboutMessage, AboutRecipient, Ending, Owed},
+    server::{AboutMessage, AboutRecipient, Ending, Owed, Verb},
 };
 use crate::telemetry::Violation;
 use crate::upstream::{Answer, Transaction, Upstream, UpstreamError};
@@ -132,6 +132,15 @@ impl Session {
         let mail = self.mailing.as_ref().map(|mailing| &*mailing.mail);
         self.record.refused(Phase::Recipient, refusal, by, mail, Some(recipient));
         self.smtp.refuse(owed, refusal);
+    }
+
+    /// An envelope command got no further than to the protocol.
+    pub(super) fn refused(&self, verb: Verb, address: &str, refusal: &Refusal) {
+        if verb == Verb::Mail {
+            return self.record.refused_as_written(Phase::Mail, refusal, Some(address), None);
+        }
+        let sender = self.mailing.as_ref().map(|mailing| mailing.mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()));
+        self.record.refused_as_written(Phase::Recipient, refusal, sender, Some(address));
     }
 
     async fn ask_upstream(&mut self, recipient: &Recipient) -> Result<Answer<Reply>, UpstreamError> {

@@ -237,6 +237,7 @@ impl Session {
             Event::Spoilt => Box::pin(self.abandon()).await,
             Event::AuthAborted => self.auth_aborted(),
             Event::Reset { refused } => Box::pin(self.reset(refused.as_ref())).await,
+            Event::Refused { verb, address, refusal } => self.refused(verb, &address, &refusal),
             Event::Offence(offence) => self.offence(offence),
             Event::Quit => {
                 self.record.end(journal::End::Quit);

@@ -137,17 +137,29 @@ impl Session {
     /// Something was refused before there was a message:
     /// `NOQUEUE: reject: RCPT from [192.0.2.1]:4711: 550 5.1.1 …; from=<…> to=<…> proto=ESMTP helo=<…>`.
     pub fn refused(&self, phase: Phase, refusal: &Refusal, by: By<'_>, mail: Option<&Mail>, recipient: Option<&Recipient>) {
+        let from = mail.map(|mail| mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()));
+        let to = recipient.map(|recipient| recipient.address.as_str());
+        self.refused_before(phase, refusal, by, mail.is_some_and(|mail| mail.utf8), from, to);
+    }
+
+    /// The same for a command that was refused for what it says, with what stood where its address
+    /// should.
+    pub fn refused_as_written(&self, phase: Phase, refusal: &Refusal, from: Option<&str>, to: Option<&str>) {
+        self.refused_before(phase, refusal, By::Gate, false, from, to);
+    }
+
+    fn refused_before(&self, phase: Phase, refusal: &Refusal, by: By<'_>, utf8: bool, from: Option<&str>, to: Option<&str>) {
         let (stage, upstream) = match by {
             By::Gate => (None, None),
             By::Stage(name) => (Some(name), None),
             By::Upstream(name) => (None, Some(name)),
         };
-        let from = mail.map(|mail| mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()));
+        let protocol = self.client.protocol(utf8);
         tracing::info!(
             id = NOQUEUE,
             from,
-            to = recipient.map(|recipient| recipient.address.as_str()),
-            proto = self.client.protocol(mail.is_some_and(|mail| mail.utf8)),
+            to,
+            proto = protocol,
             helo = self.client.hello.as_ref().map(|(domain, _)| domain.as_str()),
             stage,
             upstream,
@@ -162,13 +174,13 @@ impl Session {
             session: Some(self.id),
             phase: Some(phase),
             sender: from.map(Box::from),
-            recipients: recipient.map(|recipient| recipient.address.as_str().to_owned()).unwrap_or_default(),
-            nrcpt: usize::from(recipient.is_some()),
+            recipients: to.map(|to| to.replace('\n', " ")).unwrap_or_default(),
+            nrcpt: usize::from(to.is_some()),
             verdict: Some(outcome),
             decided_by: stage.map(Box::from),
             upstream: upstream.map(Arc::from),
             reply: Some(refusal.reply().clone()),
-            ..Record::new(Kind::Command, &self.client, self.client.protocol(mail.is_some_and(|mail| mail.utf8)))
+            ..Record::new(Kind::Command, &self.client, protocol)
         });
     }
 

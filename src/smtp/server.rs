@@ -94,6 +94,15 @@ pub enum Event {
     Spoilt,
     /// The AUTH exchange under way is over: its last line was none, and has been answered.
     AuthAborted,
+    /// MAIL or RCPT that the session has refused itself, as it could not be understood or is not
+    /// allowed here.
+    Refused {
+        /// [`Verb::Mail`] or [`Verb::Rcpt`].
+        verb: Verb,
+        /// As the client wrote it, whatever it is.
+        address: Box<str>,
+        refusal: Refusal,
+    },
     /// Something no mail client does; the session has answered it already.
     Offence(Offence),
     Quit,

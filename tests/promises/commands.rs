@@ -1,7 +1,13 @@
 //! The commands a newcomer begins with: `octroi try` and `octroi certs`.
 
 use crate::support::{Gate, Setup, partners};
-use std::{fs, path::Path, process::Command};
+use rustix::process::Signal;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 fn octroi(args: &[&str]) -> partners::Output {
     let mut command = Command::new(Gate::binary());
@@ -46,6 +52,27 @@ fn a_trial_in_front_of_nothing_says_so() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let said = octroi(&["try", "--once", "--upstream", &port.to_string()]);
     assert!(said.code == Some(1) && said.text.contains(&format!("{port} cannot be used: no upstream answers")), "{}", said.text);
+}
+
+/// Whenever it comes: nothing is left of it, the certificate's key least of all.
+#[test]
+fn a_trial_that_is_interrupted_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(Gate::binary());
+    command.arg("try").env("TMPDIR", dir.path()).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut trial = command.spawn().unwrap();
+    let mut lines = BufReader::new(trial.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("offers STARTTLS")), "it has not begun");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&trial), Signal::INT).unwrap();
+    assert!(lines.all(|line| !line.contains("Ctrl-C")), "the samples were sent all the same");
+    assert!(trial.wait().unwrap().success());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_trial_that_ends_at_once_names_nothing_that_is_gone() {
+    let said = octroi(&["try", "--once"]);
+    assert!(said.code == Some(0) && !said.text.contains("octroi.log") && !said.text.contains("swaks"), "{}", said.text);
 }
 
 #[test]

@@ -303,6 +303,28 @@ fn what_is_refused_before_data_is_in_the_log_as_postfix_has_it() {
 }
 
 #[test]
+fn what_the_protocol_refuses_is_told_with_its_address() {
+    let mta = Mta::start();
+    let gate = Setup::before(mta.address()).mx().and("[limits]\nmessage_size = \"1MiB\"").start();
+    let mut client = Client::greeted(gate.mx());
+    client.ask("MAIL FROM:<big@example.net> SIZE=99999999").must(552);
+    client.ask("MAIL FROM:<a@example.net> NOSUCH=1").must(555);
+    client.ask("MAIL FROM:<a@example.net>").must(250);
+    client.ask("RCPT TO:<b@@example.org>").must(501);
+    client.ask("QUIT").must(221);
+    let line = gate.log_line(&["NOQUEUE: reject: MAIL from [127.0.0.1]", "552 5.3.4"]);
+    assert!(line.contains("from=<big@example.net>"), "{line}");
+    gate.log_line(&["NOQUEUE: reject: MAIL from [127.0.0.1]", "555 5.5.4", "from=<a@example.net>"]);
+    gate.log_line(&["NOQUEUE: reject: RCPT from [127.0.0.1]", "501 5.1.3", "from=<a@example.net>", "to=<b@@example.org>"]);
+    let line = gate.log_line(&["disconnect from [127.0.0.1]", "quit=1"]);
+    assert!(line.contains("mail=3") && line.contains("rcpt=1") && !line.contains("unknown="), "{line}");
+    let found = || super::journal::hunt(&gate, &["big@example.net"]);
+    wait::until("the row of what was refused", || found().status.success().then_some(()));
+    let text = String::from_utf8(found().stdout).unwrap();
+    assert!(text.contains("552 5.3.4"), "{text}");
+}
+
+#[test]
 fn check_prints_the_chain_or_every_mistake() {
     let mta = Mta::start();
     let stages = "[[stage]]\nname = \"tidy\"\ntype = \"headers\"\ndelete = [\"X-Secret\"]\n\n[[stage]]\nname = \"bounds\"\ntype = \"limits\"\nparts = 100";

@@ -1,6 +1,6 @@
 //! The only way into a stage: deadline, panic, span and timing.
 use crate::{
-    chain::{Configured, StageError},
+    chain::{Configured, Mode, StageError},
     telemetry::Incomplete,
 };
 use futures_util::FutureExt;
@@ -66,7 +66,12 @@ pub(super) fn failed(configured: &Configured, event: &'static str, error: &Stage
     if !matches!(error, StageError::TooLarge(_)) {
         configured.breaker.failed(&configured.name);
     }
-    tracing::warn!(stage = %configured.name, event, %error, on_error = configured.on_error.as_str(), "stage did not answer");
+    // What it is to mean is not done where the stage only watches.
+    let (on_error, mode) = match configured.mode {
+        Mode::Enforce => (Some(configured.on_error.as_str()), None),
+        Mode::Observe => (None, Some("observe")),
+    };
+    tracing::warn!(stage = %configured.name, event, %error, on_error, mode, "stage did not answer");
     match error {
         StageError::Late => Incomplete::Late,
         StageError::Panicked => Incomplete::Panicked,

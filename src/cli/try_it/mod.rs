@@ -65,23 +65,21 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
     let _log = Log::start_on(Box::new(log), log_settings, false, &metrics)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tried = runtime.block_on(async {
+        let mut ends = Ends::new()?;
         let trial = Trial::start(arguments, folder.path(), &metrics, out).await?;
-        let good = trial.send_samples(arguments, out).await?;
-        trial.say_what_next(arguments, out);
-        if !arguments.once {
-            trial.make_account(out).await?;
-            out.line(out.paint(Colour::Bold, folder.last_words()));
-            Ends::new()?.recv().await;
-        }
+        let good = tokio::select! {
+            good = trial.show(arguments, &folder, out) => good?,
+            _ = ends.recv() => true,
+        };
         trial.service.stop().await;
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(good)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    if tried.is_err() {
-        // What is wrong stands in the log.
-        folder.keep();
+    // What is wrong stands in the log.
+    if !matches!(tried, Ok(true)) {
+        folder.keep(out);
     }
-    tried
+    tried.map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Where everything lives.
@@ -109,10 +107,16 @@ impl Folder {
         }
     }
 
-    fn keep(self) {
+    fn keep(self, out: &Out) {
         if let Self::Temporary(directory) = self {
-            let _ = directory.keep();
+            let kept = directory.keep();
+            out.line(format_args!("\n{} stays, with the log of it.", kept.display()));
         }
+    }
+
+    /// Whether what is in it is there to be looked at when this ends.
+    fn stays(&self) -> bool {
+        matches!(self, Self::Kept(_))
     }
 
     fn last_words(&self) -> &'static str {
@@ -131,6 +135,7 @@ struct Trial {
     authority: PathBuf,
     /// Where the demonstration MTA keeps what it gets; `None` with another upstream.
     mail: Option<PathBuf>,
+    upstream: String,
 }
 
 /// Who signs in to the console.
@@ -157,14 +162,35 @@ impl Trial {
         let service = Service::start(Config::load(&path)?, metrics)?;
         let gate = service.addresses().first().map(|(_, address)| *address).ok_or("nothing listens")?;
         step(out, "gate", format_args!("{gate}, offers STARTTLS"));
+        Ok(Self { service, gate, folder: folder.to_owned(), authority: files.authority, mail, upstream })
+    }
+
+    /// All of it, until somebody ends it. Whether all fared as they should.
+    async fn show(&self, arguments: &Arguments, folder: &Folder, out: &Out) -> Result<bool, Failure> {
+        self.wait_for_upstream().await?;
+        let good = self.send_samples(arguments, out).await?;
+        if !arguments.once || folder.stays() {
+            self.say_where(out);
+        }
+        if !arguments.once {
+            self.say_what_next(arguments, out);
+            self.make_account(out).await?;
+            out.line(out.paint(Colour::Bold, folder.last_words()));
+            std::future::pending::<()>().await;
+        }
+        Ok(good)
+    }
+
+    async fn wait_for_upstream(&self) -> Result<(), Failure> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        while let Err(why) = service.ready() {
+        while let Err(why) = self.service.ready() {
             if tokio::time::Instant::now() > deadline {
-                return Err(Failure(format!("{upstream} cannot be used: {why}; {} says more", folder.join("octroi.log").display())));
+                let log = self.folder.join("octroi.log");
+                return Err(Failure(format!("{} cannot be used: {why}; {} says more", self.upstream, log.display())));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(Self { service, gate, folder: folder.to_owned(), authority: files.authority, mail })
+        Ok(())
     }
 
     /// Whether all fared as they should.
@@ -235,13 +261,16 @@ impl Trial {
         Ok(())
     }
 
-    fn say_what_next(&self, arguments: &Arguments, out: &Out) {
+    fn say_where(&self, out: &Out) {
         out.heading("Look at");
         if let Some(mail) = &self.mail {
             step(out, "messages", mail.display());
         }
         step(out, "log", self.folder.join("octroi.log").display());
         step(out, "settings", self.folder.join("octroi.toml").display());
+    }
+
+    fn say_what_next(&self, arguments: &Arguments, out: &Out) {
         if let Some(monitoring) = self.service.monitoring() {
             step(out, "metrics", format_args!("http://{monitoring}/metrics"));
         }

@@ -157,7 +157,7 @@ async fn answer(
         Event::StartTls { owed } => session.refuse(owed, &Refusal::permanent(2, "5.1", "no TLS here")),
         Event::Auth { owed, .. } | Event::AuthResponse { owed, .. } => session.refuse(owed, &Refusal::permanent(2, "5.1", "no AUTH here")),
         Event::Spoilt | Event::Reset { .. } => *transaction = Transaction::default(),
-        Event::AuthAborted | Event::Offence(_) | Event::Quit => {}
+        Event::AuthAborted | Event::Refused { .. } | Event::Offence(_) | Event::Quit => {}
     }
     Ok(())
 }

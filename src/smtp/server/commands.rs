@@ -68,7 +68,14 @@ impl Session {
     }
 
     fn misunderstood(&mut self, line: &[u8], mistake: &Mistake) {
-        self.count(Verb::Unknown);
+        match envelope_command(line) {
+            // Nobody could be told of by a line that is not one.
+            Some((verb, address)) if *mistake != Mistake::BadOctet => {
+                self.count(verb);
+                self.events.push_back(Event::Refused { verb, address, refusal: mistake.refusal() });
+            }
+            _ => self.count(Verb::Unknown),
+        }
         let offence = match mistake {
             Mistake::UnknownVerb => Offence::UnknownCommand,
             Mistake::Forbidden => Offence::ForbiddenCommand,
@@ -103,6 +110,14 @@ impl Session {
         if self.settings.require_tls && !self.tls && !matches!(verb, Verb::Ehlo | Verb::Noop | Verb::StartTls | Verb::Quit) {
             if let Command::Bdat { size, .. } = command {
                 return self.refuse_chunk(size, must_start_tls());
+            }
+            let refused = match &command {
+                Command::Mail(mail) => mail.reverse_path.0.as_ref().map(|address| (verb, address.as_str().into())),
+                Command::Rcpt(recipient) => Some((verb, recipient.address.as_str().into())),
+                _ => None,
+            };
+            if let Some((verb, address)) = refused {
+                self.events.push_back(Event::Refused { verb, address, refusal: must_start_tls() });
             }
             self.mistake(Offence::BadSequence, &must_start_tls());
             return None;
@@ -233,4 +248,29 @@ impl Session {
 
 fn must_start_tls() -> Refusal {
     Refusal::permanent(30, "7.0", "say STARTTLS first")
+}
+
+/// Octets of an address that is none; a path has 256 (RFC 5321 §4.5.3.1.3).
+const ADDRESS: usize = 320;
+
+/// Whether a line is MAIL or RCPT, and what stands where its address should: inside of angle brackets,
+/// or else the first word behind the colon.
+fn envelope_command(line: &[u8]) -> Option<(Verb, Box<str>)> {
+    let (name, rest) = line.split_at_checked(4)?;
+    let verb = match () {
+        () if name.eq_ignore_ascii_case(b"MAIL") => Verb::Mail,
+        () if name.eq_ignore_ascii_case(b"RCPT") => Verb::Rcpt,
+        () => return None,
+    };
+    if !rest.first().is_none_or(u8::is_ascii_whitespace) {
+        return None;
+    }
+    let rest = String::from_utf8_lossy(rest.get(..rest.len().min(ADDRESS * 2)).unwrap_or_default());
+    let argument = rest.split_once(':').map_or(&*rest, |(_, argument)| argument).trim_ascii_start();
+    let address = match argument.strip_prefix('<') {
+        Some(path) => path.split_once('>').map_or(path, |(path, _)| path),
+        None => argument.split(' ').next().unwrap_or_default(),
+    };
+    let end = address.floor_char_boundary(ADDRESS);
+    Some((verb, address.get(..end).unwrap_or_default().into()))
 }

@@ -10,6 +10,8 @@ struct Outcome {
     /// Content and stains of the messages that were acknowledged.
     messages: Vec<(String, Stains)>,
     offences: Vec<String>,
+    /// Envelope commands that it answered itself.
+    refused: Vec<String>,
     closed: bool,
 }
 
@@ -94,6 +96,9 @@ impl Driver {
                 Event::AuthResponse { owed, .. } => self.session.authenticated(owed, &Reply::new(235, "2.7.0 yes")),
                 Event::Spoilt | Event::Reset { .. } => self.body.clear(),
                 Event::AuthAborted => self.outcome.offences.push("AuthAborted".into()),
+                Event::Refused { verb, address, refusal } => {
+                    self.outcome.refused.push(format!("{verb:?} {address}: {}", refusal.reply()));
+                }
                 Event::Offence(offence) => self.outcome.offences.push(format!("{offence:?}")),
                 Event::Quit => {}
             }
@@ -369,4 +374,37 @@ fn before_tls_only_what_leads_to_it() {
     driver.feed(b"EHLO a\r\n");
     driver.feed(b"MAIL FROM:<a@example.net>\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n");
     assert_eq!(codes(&driver.outcome), ["220", "250", "530", "530", "250"]);
+}
+
+#[test]
+fn what_an_envelope_command_was_refused_for_is_told_with_its_address() {
+    let steps = [
+        EHLO,
+        "MAIL FROM:<big@example.net> SIZE=1001\r\n",
+        "mail from:<\u{fc}@example.net>\r\n",
+        "MAIL FROM:<a@example.net> FUTURE=1\r\n",
+        "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@@example.org>\r\n",
+        "RSET\r\n",
+    ];
+    let outcome = play(&steps);
+    assert_eq!(
+        outcome.refused,
+        [
+            "Mail big@example.net: 552 5.3.4 message larger than is taken here",
+            "Mail \u{fc}@example.net: 553 5.6.7 the sender address needs SMTPUTF8",
+            "Mail a@example.net: 555 5.5.4 parameter not supported: FUTURE",
+            "Rcpt b@@example.org: 501 5.1.3 malformed recipient address",
+        ]
+    );
+    let long = format!("MAIL FROM:<{}>\r\n", "\u{fc}".repeat(400));
+    for (line, told) in [
+        ("MAIL\r\n", Some("Mail : 501")),
+        ("MAIL FROM: x y\r\n", Some("Mail x: 501")),
+        (&*long, Some("Mail \u{fc}")),
+        ("MAILS FROM:<a@example.net>\r\n", None),
+    ] {
+        let refused = play(&[EHLO, line]).refused;
+        assert_eq!(refused.len(), usize::from(told.is_some()), "{line}");
+        assert!(refused.iter().all(|refused| refused.starts_with(told.unwrap_or_default()) && refused.len() < 500), "{refused:?}");
+    }
 }
