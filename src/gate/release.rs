@@ -173,7 +173,7 @@ impl Releaser {
                 Err(NotReleased::Unknown(why)) => part.unknown(why),
                 Err(why) => part.not_released(&why.to_string()),
             };
-            let unrecorded = record(quarantine, settlement.with(event.statement())).await;
+            let unrecorded = record(quarantine, &id, settlement.with(event.statement())).await;
             all.push(Released { upstream: Arc::clone(upstream.name()), recipients, result, unrecorded });
         }
         Ok(all)
@@ -223,9 +223,9 @@ impl Releaser {
 }
 
 /// Writes down what became of a release, in the end; why not yet.
-async fn record(quarantine: &Quarantine, settlement: Settlement) -> Option<QuarantineError> {
+async fn record(quarantine: &Quarantine, entry: &str, settlement: Settlement) -> Option<QuarantineError> {
     let error = quarantine.settle(&settlement).await.err()?;
-    tracing::error!("what became of a release could not be written down: {error}");
+    tracing::error!(entry, "what became of its release could not be written down: {error}");
     if matches!(&error, QuarantineError::Storage(error) if error.leaves_nothing()) {
         quarantine.settle_later(settlement);
     }
