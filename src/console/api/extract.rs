@@ -1,12 +1,13 @@
 //! What programs send; where it makes no sense they are told in a problem document.
-use crate::console::{Console, Error};
+use crate::console::{Console, Error, form::PATIENCE};
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
-    http::request::Parts,
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
+    http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::timeout;
 
 /// A query.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ impl<T: DeserializeOwned> FromRequestParts<Console> for Asked<T> {
     }
 }
 
+/// Octets of a body: room for all recipients of a message.
+const MOST: usize = 512 << 10;
+
 /// A body of JSON; what is wrong with it is answered as a problem document.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
@@ -28,8 +32,14 @@ pub(super) struct Body<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequest<Console> for Body<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, console: &Console) -> Result<Self, Error> {
-        let octets = Bytes::from_request(request, console).await.map_err(|error| Error::Unreadable(error.to_string()))?;
+    async fn from_request(mut request: Request, console: &Console) -> Result<Self, Error> {
+        DefaultBodyLimit::max(MOST).apply(&mut request);
+        let unread = |error: BytesRejection| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::Unreadable(format!("the body: more than {} KiB", MOST >> 10)),
+            _ => Error::Unreadable(error.to_string()),
+        };
+        let octets = timeout(PATIENCE, Bytes::from_request(request, console)).await;
+        let octets = octets.map_err(|_| Error::Unreadable("the body: took too long".into()))?.map_err(unread)?;
         let octets = if octets.is_empty() { Bytes::from_static(b"{}") } else { octets };
         let bad = |error: serde_json::Error| Error::Unreadable(format!("the body: {error}"));
         // Lists would do for objects otherwise.
