@@ -299,7 +299,7 @@ impl Release {
             let is_meant = request.asked_by == second && self.recipient.is_empty();
             return if is_meant { Ok(request) } else { Err(Failure(format!("{} has asked for its release already", request.asked_by))) };
         }
-        let ask = Ask { by: second.into(), recipients: &self.recipient, why: "named on the command line" };
+        let ask = Ask { by: second.into(), recipients: &self.recipient, again: self.again, why: "named on the command line" };
         quarantine.ask(entry, ask).await?;
         quarantine.pending(&entry.id).await?.ok_or_else(|| Failure("somebody else has decided already".into()))
     }

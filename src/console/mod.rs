@@ -69,7 +69,7 @@ use crate::tls::challenge::Challenges;
 use arc_swap::ArcSwap;
 use axum::{Router, middleware, routing::get};
 use std::{net::SocketAddr, sync::Arc};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// What the console is made from.
 pub struct Parts {
@@ -98,6 +98,7 @@ struct Inner {
     audit: Audit,
     url: Option<Url>,
     walks: Semaphore,
+    exports: Arc<Semaphore>,
 }
 
 impl Console {
@@ -106,7 +107,7 @@ impl Console {
         let url = parts.settings.url(&parts.hostname, address);
         let accounts = Accounts::new(database.clone(), parts.settings.lifetimes, url.as_ref());
         let audit = Audit::new(database.clone());
-        Self(Arc::new(Inner { parts, accounts, audit, url, walks: Semaphore::new(1) }))
+        Self(Arc::new(Inner { parts, accounts, audit, url, walks: Semaphore::new(1), exports: Arc::new(Semaphore::new(1)) }))
     }
 
     #[must_use]
@@ -176,6 +177,11 @@ impl Console {
     /// Waits until nobody else walks the whole audit.
     async fn one_walk(&self) -> Option<SemaphorePermit<'_>> {
         self.0.walks.acquire().await.ok()
+    }
+
+    /// Waits until nobody else exports evidence.
+    async fn one_export(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.exports).acquire_owned().await.ok()
     }
 
     #[must_use]

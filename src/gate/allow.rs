@@ -1,7 +1,7 @@
 //! Letting through what is like an entry, and an end to that: the same from the console, for programs
 //! and on the command line, and in the audit in the same commit.
 use crate::audit::{Action, Actor, Event};
-use crate::quarantine::{Allow, Allowance, By, Entry, Quarantine, QuarantineError, Visible};
+use crate::quarantine::{Allow, Allowance, By, Entry, Quarantine, QuarantineError, Visible, distinct};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
@@ -23,6 +23,16 @@ impl Wanted {
     pub fn usual_days() -> u32 {
         u32::try_from(Allow::USUAL.as_secs() / DAY).unwrap_or(7)
     }
+
+    /// How long that is.
+    ///
+    /// # Errors
+    /// No time at all, or more than 45 days.
+    pub fn lasts(&self) -> Result<Duration, QuarantineError> {
+        let lasts = Duration::from_secs(u64::from(self.days) * DAY);
+        Allow::check(lasts)?;
+        Ok(lasts)
+    }
 }
 
 /// Lets through what is like `entry`, in the name of `who`.
@@ -31,10 +41,10 @@ impl Wanted {
 /// That cannot be allowed, or it cannot be written.
 pub async fn allow(quarantine: &Quarantine, entry: &Entry, wanted: &Wanted, who: &Actor) -> Result<(), QuarantineError> {
     let event = Event::of(who, Action::Allow).on(&entry.id).with("sender", if wanted.domain { "domain" } else { "address" });
-    let event = event.with("recipients", wanted.recipients.clone()).with("days", wanted.days);
-    let lasts = Duration::from_secs(u64::from(wanted.days) * DAY);
+    let (recipients, lasts) = (distinct(&wanted.recipients), wanted.lasts()?);
+    let event = event.with("recipients", recipients.clone()).with("days", wanted.days);
     let by = By { name: &who.name, record: Some(event.statement()) };
-    quarantine.allow(entry, Allow { domain: wanted.domain, recipients: &wanted.recipients, lasts, by }).await
+    quarantine.allow(entry, Allow { domain: wanted.domain, recipients: &recipients, lasts, by }).await
 }
 
 /// Ends the allowance of that number before its time, in the name of `who`, who sees `visible`.

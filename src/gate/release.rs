@@ -8,7 +8,7 @@ use super::{
 };
 use crate::audit::{Action, Actor, Event};
 use crate::message::{Client, Content, HeaderEnd, spool};
-use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError, Settlement};
+use crate::quarantine::{Claim, Claimed, Entry, Quarantine, QuarantineError, Settlement, distinct};
 use crate::smtp::{Custody as _, Domain, Recipient};
 use crate::telemetry::Metrics;
 use crate::unpack;
@@ -154,7 +154,7 @@ impl Releaser {
             Some(request) => Event::of(who, Action::ReleaseApprove).with("asked_by", &*request.asked_by),
             None => Event::of(who, Action::Release).with("step", "begun"),
         };
-        claim.by.record = Some(begun.on(&id).with("recipients", claim.recipients.to_vec()).statement());
+        claim.by.record = Some(begun.on(&id).with("recipients", distinct(claim.recipients)).statement());
         let claimed = quarantine.claim(entry, claim).await?;
         let route = |recipient: &Recipient| Arc::clone(self.upstreams.route(&recipient.address).name());
         let mut all = Vec::new();

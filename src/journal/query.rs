@@ -37,7 +37,8 @@ pub struct Query {
     pub from: Option<String>,
     /// Sender, recipient or author.
     pub address: Option<String>,
-    /// All rows whose recipients include one of these domains: what a reviewer may see.
+    /// All rows whose recipients include one of these domains: what a reviewer may see. Other
+    /// recipients of a row are then nothing that finds it.
     pub recipient_domains: Vec<String>,
     /// With or without angle brackets.
     pub message_id: Option<String>,
@@ -57,7 +58,8 @@ pub struct Query {
     pub host: Option<String>,
     /// Whatever has this in it anywhere.
     pub indicator: Option<Indicator>,
-    /// Words that subject and addresses have, all of them; one that ends with `*` is a beginning.
+    /// Words that subject and addresses have, all of them (of recipients only without
+    /// `recipient_domains`); one that ends with `*` is a beginning.
     /// What stands in quotes has to stand there so.
     pub text: Option<String>,
     /// Only rows with keys less than this: the last of the page before.
@@ -85,11 +87,9 @@ impl Query {
             conditions.add("row.key < ?", before);
         }
         for phrase in self.text.as_deref().map(phrases).unwrap_or_default() {
-            conditions.add(
-                "(row.subject LIKE ? ESCAPE '\\' OR row.sender LIKE ? ESCAPE '\\' OR row.header_from LIKE ? ESCAPE '\\' \
-                 OR row.recipients LIKE ? ESCAPE '\\' OR row.account LIKE ? ESCAPE '\\')",
-                like(phrase),
-            );
+            let columns = TEXTS.iter().chain(self.sees_all().then_some(&"recipients"));
+            let each: Vec<_> = columns.map(|column| format!("row.{column} LIKE ? ESCAPE '\\'")).collect();
+            conditions.add(&format!("({})", each.join(" OR ")), like(phrase));
         }
         for phrase in self.indicator.as_ref().and_then(Indicator::subject).map(phrases).unwrap_or_default() {
             conditions.add("row.subject LIKE ? ESCAPE '\\'", like(phrase));
@@ -117,6 +117,18 @@ impl Query {
         }
         sql += &format!(" ORDER BY {order} DESC LIMIT {}", self.limit.clamp(1, PAGE));
         values.into_iter().fold(Statement::new(sql), Statement::with)
+    }
+
+    fn sees_all(&self) -> bool {
+        self.recipient_domains.is_empty()
+    }
+
+    /// Whether it asks for a recipient that is none of its domains'.
+    fn is_of_others(&self) -> bool {
+        let is_his = |address: &str| {
+            terms::domain_of(address).is_some_and(|domain| self.recipient_domains.iter().any(|his| his.eq_ignore_ascii_case(domain)))
+        };
+        !self.sees_all() && self.recipient.as_deref().is_some_and(|wanted| !is_his(bare(wanted)))
     }
 
     /// `None` where nothing is asked that the index knows.
@@ -157,10 +169,18 @@ impl Query {
         all.extend(self.host.as_deref().map(|host| Expression::domain_and_below(Of::Host, host)));
         all.extend(self.indicator.as_ref().map(|indicator| indicator.expression(hide)));
         let words = self.text.as_deref().filter(|words| !words.trim().is_empty());
-        all.extend(words.into_iter().flat_map(|words| text(&[Of::Subject, Of::Word], words)));
+        let of: &[Of] = if self.sees_all() { &[Of::Subject, Of::Word, Of::RecipientWord] } else { &[Of::Subject, Of::Word] };
+        all.extend(words.into_iter().flat_map(|words| text(of, words)));
+        if self.is_of_others() {
+            // Something that no row has.
+            all.push(Expression::is(Of::Kind, ""));
+        }
         (!all.is_empty()).then(|| Expression::all(all))
     }
 }
+
+/// Columns that text is looked for in.
+const TEXTS: [&str; 4] = ["subject", "sender", "header_from", "account"];
 
 #[derive(Default)]
 struct Conditions {
@@ -180,8 +200,13 @@ impl Conditions {
 pub(super) const ADDRESSES: [(Of, Of); 3] =
     [(Of::Sender, Of::SenderDomain), (Of::Recipient, Of::RecipientDomain), (Of::From, Of::FromDomain)];
 
+/// An address without what people write around it.
+fn bare(address: &str) -> &str {
+    address.trim().trim_start_matches('<').trim_end_matches('>')
+}
+
 pub(super) fn is_any_address(of: &[(Of, Of)], value: &str, hide: Option<&Hide>) -> Expression {
-    let value = value.trim().trim_start_matches('<').trim_end_matches('>');
+    let value = bare(value);
     Expression::any(of.iter().map(|(of, domain)| is_address(*of, *domain, value, hide)).collect())
 }
 

@@ -255,10 +255,10 @@ impl Row {
         self.details.hosts.iter().take(TERMS).for_each(|host| terms.add(Of::Host, &terms::turned(host)));
         terms.words(Of::Subject, self.subject.as_deref().unwrap_or_default());
         if hide.is_none() {
-            for text in [plain.account, plain.sender, plain.header_from].into_iter().flatten().chain(plain.recipients.lines().take(AUTHORS))
-            {
+            for text in [plain.account, plain.sender, plain.header_from].into_iter().flatten() {
                 terms.words(Of::Word, text);
             }
+            plain.recipients.lines().take(AUTHORS).for_each(|recipient| terms.words(Of::RecipientWord, recipient));
         }
         terms.into_string()
     }

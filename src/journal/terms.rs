@@ -34,8 +34,10 @@ pub(super) enum Of {
     Host,
     /// A word of the subject.
     Subject,
-    /// A word of addresses, where they are not hashed.
+    /// A word of addresses, where they are not hashed; but of those of recipients.
     Word,
+    /// A word of recipients, by which only who may see all of them finds a row.
+    RecipientWord,
 }
 
 impl Of {
@@ -66,6 +68,7 @@ impl Of {
             Self::Host => "h:",
             Self::Subject => "t:",
             Self::Word => "w:",
+            Self::RecipientWord => "wr:",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! or discarded, that is done. Nothing lets malware pass, nor what a stage could not finish with. A
 //! name in an envelope is anybody's to write; where the message it was made from was authenticated
 //! for its sender, so must be what it lets through.
-use super::{By, Conflict, Entry, Quarantine, QuarantineError, Visible, Wrong, millis, time};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, Visible, Wrong, distinct, millis, time};
 use crate::chain::{Finding, HoldClass, Value};
 use crate::storage::{Row, Statement, StorageError};
 use std::time::{Duration, SystemTime};
@@ -38,6 +38,17 @@ impl Allow<'_> {
     pub const USUAL: Duration = USUAL;
     /// At most.
     pub const LONGEST: Duration = LONGEST;
+
+    /// Whether one may last so long.
+    ///
+    /// # Errors
+    /// Not at all, or too long.
+    pub fn check(lasts: Duration) -> Result<(), Wrong> {
+        if lasts.is_zero() || lasts > LONGEST {
+            return Err(Wrong::AllowanceTooLong { days: (LONGEST.as_secs() / 86_400).to_string().into() });
+        }
+        Ok(())
+    }
 }
 
 /// One that there is, or was.
@@ -154,10 +165,8 @@ impl Quarantine {
         if let Some(why) = self.why_not_allowed(entry) {
             return Err(why.into());
         }
-        if allow.lasts.is_zero() || allow.lasts > LONGEST {
-            return Err(Wrong::AllowanceTooLong { days: (LONGEST.as_secs() / 86_400).to_string().into() }.into());
-        }
-        let wanted: Vec<_> = allow.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
+        Allow::check(allow.lasts)?;
+        let wanted = distinct(allow.recipients);
         let known = |address: &String| entry.recipients.iter().any(|recipient| recipient.address == *address);
         if wanted.is_empty() || !wanted.iter().all(known) {
             return Err(Wrong::AllowanceForOthers.into());

@@ -153,6 +153,12 @@ impl Entry {
 }
 
 impl Recipient {
+    /// Why it is released to this one only again: he has it, or may have it.
+    pub(super) fn had(&self) -> Conflict {
+        let (address, by) = (self.address.as_str().into(), self.changed_by.as_deref().unwrap_or("–").into());
+        if self.state == RecipientState::Released { Conflict::HasIt { address, by } } else { Conflict::MayHaveIt { address, by } }
+    }
+
     /// Of a row of [`RECIPIENT_COLUMNS`].
     pub(super) fn read(row: &Row) -> Result<Self, QuarantineError> {
         Ok(Self {

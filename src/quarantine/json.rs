@@ -105,6 +105,8 @@ impl Request {
             "asked_at": rfc3339(self.asked_at),
             "asked_by": self.asked_by,
             "recipients": self.recipients,
+            "hidden_recipients": self.hidden,
+            "again": self.again,
             "why": self.why,
             "state": self.state.as_str(),
             "decided_at": self.decided_at.map(rfc3339),

@@ -48,7 +48,7 @@ use crate::storage::{Blobs, Database, Statement, Store};
 use crate::telemetry::Metrics;
 use crate::value::{millis, time};
 use arc_swap::ArcSwap;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// How long a client waits at most for its message to be stored.
@@ -95,6 +95,13 @@ impl<'a> From<&'a str> for By<'a> {
     fn from(name: &'a str) -> Self {
         Self { name, record: None }
     }
+}
+
+/// Addresses as rows have them, in lower case and each once: of a list that somebody sends.
+#[must_use]
+pub fn distinct(addresses: &[String]) -> Vec<String> {
+    let mut known = HashSet::new();
+    addresses.iter().map(|address| address.to_ascii_lowercase()).filter(|address| known.insert(address.clone())).collect()
 }
 
 /// A row's text from what a person wrote: so many characters at most, and of those that move a

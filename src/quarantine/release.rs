@@ -1,6 +1,6 @@
 //! The book of releases: who gets what, once each. What is sent, and how, is the gate's; what became
 //! of it is written down in [`settle`](super::settle).
-use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, Request, millis};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, Request, distinct, millis};
 use crate::smtp::{Mail, Recipient};
 use crate::storage::{Statement, StorageError};
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 pub struct Claim<'a> {
     /// Addresses; empty for all that do not have it yet.
     pub recipients: &'a [String],
-    /// Also to those who have it, or perhaps have it.
+    /// Also to those who have it, or perhaps have it; with a request where that says so, too.
     pub again: bool,
     /// Who releases.
     pub by: By<'a>,
@@ -67,20 +67,18 @@ impl Quarantine {
             None if self.takes_two(&entry.class) => return Err(QuarantineError::NeedsSecond(entry.class.into())),
             None => claim.recipients,
         };
-        let wanted: Vec<_> = recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
+        let again = claim.again || claim.request.is_some_and(|request| request.again);
+        let wanted = distinct(recipients);
         if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
             return conflict(Conflict::NotFor { address: stranger.as_str().into() });
         }
         let named = |address: &String| wanted.is_empty() || wanted.contains(address);
         let chosen: Vec<_> = entry.recipients.iter().filter(|recipient| named(&recipient.address)).collect();
         let had = |recipient: &&&super::Recipient| recipient.state != RecipientState::Held;
-        if let Some(recipient) = chosen.iter().find(had).filter(|_| !claim.again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r))))
-        {
-            let (address, by) = (recipient.address.as_str().into(), recipient.changed_by.as_deref().unwrap_or("–").into());
-            let has_it = recipient.state == RecipientState::Released;
-            return conflict(if has_it { Conflict::HasIt { address, by } } else { Conflict::MayHaveIt { address, by } });
+        if let Some(recipient) = chosen.iter().find(had).filter(|_| !again && (!wanted.is_empty() || chosen.iter().all(|r| had(&r)))) {
+            return conflict(recipient.had());
         }
-        let chosen: Vec<_> = chosen.into_iter().filter(|recipient| claim.again || recipient.state == RecipientState::Held).collect();
+        let chosen: Vec<_> = chosen.into_iter().filter(|recipient| again || recipient.state == RecipientState::Held).collect();
         let unreadable = || StorageError::Failed(format!("the envelope of {} cannot be read", entry.id).into());
         let mail = Mail::read(&entry.mail).ok_or_else(unreadable)?;
         let recipients: Option<Vec<_>> = chosen.iter().map(|recipient| Recipient::read(&recipient.arguments)).collect();

@@ -1,5 +1,5 @@
 //! Four eyes: a release that one asks for and another approves.
-use super::{By, Conflict, Entry, Quarantine, QuarantineError, RecipientState, State, millis, time, written};
+use super::{By, Conflict, Entry, Quarantine, QuarantineError, Recipient, RecipientState, State, Visible, distinct, millis, time, written};
 use crate::storage::{Row, Statement, StorageError};
 use std::time::SystemTime;
 
@@ -41,8 +41,12 @@ pub struct Request {
     pub entry: String,
     pub asked_at: SystemTime,
     pub asked_by: String,
-    /// Empty: all that do not have it.
+    /// Empty: all that do not have it. Those that may be seen by who asked for the request.
     pub recipients: Vec<String>,
+    /// How many more there are, which he may not see.
+    pub hidden: usize,
+    /// Also to those who have it, or perhaps have it.
+    pub again: bool,
     pub why: String,
     pub state: RequestState,
     pub decided_at: Option<SystemTime>,
@@ -55,11 +59,13 @@ pub struct Ask<'a> {
     pub by: By<'a>,
     /// Empty: all that do not have it.
     pub recipients: &'a [String],
+    /// Also to those who have it, or perhaps have it.
+    pub again: bool,
     /// For who decides: 1000 characters at most are kept.
     pub why: &'a str,
 }
 
-const COLUMNS: &str = "number, entry, asked_at, asked_by, recipients, why, state, decided_at, decided_by";
+const COLUMNS: &str = "number, entry, asked_at, asked_by, recipients, why, state, decided_at, decided_by, again";
 
 impl Request {
     fn read(row: &Row) -> Result<Self, QuarantineError> {
@@ -69,11 +75,20 @@ impl Request {
             asked_at: time(row.integer(2)?),
             asked_by: row.text(3)?,
             recipients: serde_json::from_str(&row.text(4)?).map_err(|error| StorageError::Failed(error.to_string().into()))?,
+            hidden: 0,
+            again: row.integer(9)? != 0,
             why: row.text(5)?,
             state: RequestState::parse(&row.text(6)?),
             decided_at: row.optional_integer(7)?.map(time),
             decided_by: row.optional_text(8)?,
         })
+    }
+
+    /// Leaves of its recipients those that may be seen.
+    pub fn show_to(&mut self, visible: &Visible) {
+        let all = self.recipients.len();
+        self.recipients.retain(|address| visible.covers(address));
+        self.hidden += all - self.recipients.len();
     }
 }
 
@@ -93,18 +108,27 @@ impl Quarantine {
         if !self.takes_two(&entry.class) {
             return conflict(Conflict::OneIsEnough);
         }
-        let wanted: Vec<_> = ask.recipients.iter().map(|address| address.to_ascii_lowercase()).collect();
+        let wanted = distinct(ask.recipients);
         if let Some(stranger) = wanted.iter().find(|address| entry.recipients.iter().all(|recipient| recipient.address != **address)) {
             return conflict(Conflict::NotFor { address: stranger.as_str().into() });
         }
+        if let Some(why) = entry.gone() {
+            return conflict(why);
+        }
         let waits = entry.recipients.iter().any(|recipient| recipient.state != RecipientState::Released);
-        if entry.state != State::Held || !waits {
-            return conflict(entry.gone().unwrap_or(Conflict::Released));
+        if !ask.again && (entry.state != State::Held || !waits) {
+            return conflict(Conflict::Released);
+        }
+        let named = |recipient: &&Recipient| wanted.is_empty() || wanted.contains(&recipient.address);
+        let mut chosen = entry.recipients.iter().filter(named);
+        // Who approves could not release it to any of them.
+        if let Some(first) = chosen.clone().next().filter(|_| !ask.again && chosen.all(|one| one.state != RecipientState::Held)) {
+            return conflict(first.had());
         }
         // Two who ask at the same moment would break the index, and with it what shares the commit.
         let statement = Statement::new(
-            "INSERT INTO quarantine_request (entry, asked_at, asked_by, recipients, why, state) SELECT ?1, ?2, ?3, ?4, ?5, 'pending' \
-             WHERE EXISTS (SELECT 1 FROM quarantine_entry WHERE id = ?1 AND state = 'held') \
+            "INSERT INTO quarantine_request (entry, asked_at, asked_by, recipients, why, state, again) SELECT ?1, ?2, ?3, ?4, ?5, 'pending', ?6 \
+             WHERE EXISTS (SELECT 1 FROM quarantine_entry WHERE id = ?1 AND (state = 'held' OR (?6 AND state = 'released'))) \
              AND NOT EXISTS (SELECT 1 FROM quarantine_request WHERE entry = ?1 AND state = 'pending')",
         );
         let statement = statement
@@ -113,6 +137,7 @@ impl Quarantine {
             .with(ask.by.name)
             .with(serde_json::Value::from(wanted).to_string())
             .with(written(ask.why, LENGTH))
+            .with(ask.again)
             .must_change();
         match self.0.database.write([statement].into_iter().chain(ask.by.record).collect()).await {
             Ok(_) => Ok(()),

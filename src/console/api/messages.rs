@@ -37,7 +37,7 @@ pub(super) fn routes() -> Router<Console> {
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 struct Filters {
-    /// Words that subject and addresses have; one that ends with `*` is a beginning.
+    /// Words that subject and addresses have, but of recipients only where all of them may be seen; one that ends with `*` is a beginning.
     q: String,
     /// An address, or `@` and a domain; `<>` is the null reverse-path.
     sender: String,

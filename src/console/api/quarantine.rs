@@ -174,7 +174,9 @@ impl Filters {
 async fn entry(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Value>, Error> {
     let entry = entry_for(&console, &viewer, Permission::QuarantineRead, &id).await?;
     let notes = console.quarantine().notes(&entry.id).await?;
-    let requests = console.quarantine().requests(&entry.id).await?;
+    let mut requests = console.quarantine().requests(&entry.id).await?;
+    let seen = visible(viewer.need(Permission::QuarantineRead)?);
+    requests.iter_mut().for_each(|request| request.show_to(&seen));
     Ok(Json(entry.json_with(&notes, &requests)))
 }
 
@@ -294,13 +296,13 @@ async fn hold(State(console): State<Console>, viewer: Viewer, Path(id): Path<Str
 
 /// Lifts the legal hold
 ///
-/// Needs `quarantine.hold`.
+/// Needs `quarantine.hold` for all of its recipients.
 #[utoipa::path(delete, path = "/quarantine/{id}/hold", tag = "quarantine", params(("id" = String, Path, description = "The entry's id")), responses(
     (status = 200, description = "It is under legal hold no more", body = Done),
     (status = 401, description = "There is no such token", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token may not do this", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that the token may see", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "It is deleted", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is held for others too, or deleted", body = Problem, content_type = "application/problem+json"),
     (status = 507, description = "There is no room to write it down; nothing was done", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn lift(State(console): State<Console>, viewer: Viewer, Path(id): Path<String>) -> Result<Json<Done>, Error> {

@@ -78,6 +78,7 @@ async fn a_message_is_found_by_all_that_is_known_of_it() {
 
     let text = |text: &str| Some(text.to_owned());
     let base = || Query::new(10);
+    let his = || vec!["sub.example.net".to_owned()];
     let now = SystemTime::now();
     let ago = |seconds| now.checked_sub(Duration::from_secs(seconds));
     let queries = [
@@ -95,6 +96,8 @@ async fn a_message_is_found_by_all_that_is_known_of_it() {
         Query { recipient: text("@sub.example.net"), ..base() },
         Query { recipient: text("@*.example.net"), ..base() },
         Query { recipient_domains: vec!["other.example".into(), "sub.example.net".into()], ..base() },
+        Query { recipient_domains: his(), recipient: text("<Carol@sub.example.net>"), text: text("\"facture\" éva alice"), ..base() },
+        Query { recipient_domains: his(), recipient: text("@SUB.example.net"), ..base() },
         Query { from: text("eva@author.example"), ..base() },
         Query { from: text("@author.example"), ..base() },
         Query { address: text("eva@author.example"), ..base() },
@@ -124,6 +127,14 @@ async fn a_message_is_found_by_all_that_is_known_of_it() {
         Query { sender: text("alice"), ..base() },
         Query { sender: text("@ample.org"), ..base() },
         Query { recipient: text("@example.net"), ..base() },
+        // Who may see one recipient finds out nothing of another.
+        Query { recipient_domains: his(), text: text("bob"), ..base() },
+        Query { recipient_domains: his(), text: text("bo*"), ..base() },
+        Query { recipient_domains: his(), text: text("\"bob@\""), ..base() },
+        Query { recipient_domains: his(), recipient: text("bob@example.com"), ..base() },
+        Query { recipient_domains: his(), recipient: text("<bob@example.com>"), ..base() },
+        Query { recipient_domains: his(), recipient: text("@example.com"), ..base() },
+        Query { recipient_domains: his(), recipient: text("@*.example.com"), ..base() },
         Query { host: text("il.example"), ..base() },
         Query { host: text("sub.www.evil.example"), ..base() },
         Query { client: Some("192.0.2.2/31".parse().unwrap()), ..base() },

@@ -12,7 +12,7 @@ async fn what_takes_two_is_released_by_two_and_never_by_one_under_two_hats() {
     let quarantine = &place.quarantine;
     assert_eq!(quarantine.claim(entry.clone(), claim(&[], false)).await.unwrap_err(), QuarantineError::NeedsSecond("malware".into()));
     let only_c = ["C@example.org".to_owned()];
-    let ask = Ask { by: "anna".into(), recipients: &only_c, why: "it is the invoice\u{1b}[31m we wait for" };
+    let ask = Ask { by: "anna".into(), recipients: &only_c, again: false, why: "it is the invoice\u{1b}[31m we wait for" };
     quarantine.ask(&entry, ask.clone()).await.unwrap();
     assert!(
         matches!(quarantine.ask(&entry, Ask { by: "bert".into(), ..ask.clone() }).await, Err(QuarantineError::Conflict(_))),
@@ -40,7 +40,7 @@ async fn a_denied_request_releases_nothing_and_another_may_be_made() {
     let quarantine = &place.quarantine;
     let id = place.keep_as(HoldClass::Malware, &["b@example.org"]).await.unwrap().id().to_string();
     let entry = quarantine.entry(&id).await.unwrap();
-    let ask = Ask { by: "anna".into(), recipients: &[], why: "" };
+    let ask = Ask { by: "anna".into(), recipients: &[], again: false, why: "" };
     quarantine.ask(&entry, ask.clone()).await.unwrap();
     assert_eq!(quarantine.asked(std::slice::from_ref(&id)).await.unwrap(), std::slice::from_ref(&id));
     let request = quarantine.pending(&id).await.unwrap().unwrap();
@@ -52,6 +52,64 @@ async fn a_denied_request_releases_nothing_and_another_may_be_made() {
     quarantine.ask(&entry, ask.clone()).await.unwrap();
     let spam = quarantine.entry(&place.keep_as(HoldClass::Spam, &["b@example.org"]).await.unwrap().id().to_string()).await.unwrap();
     assert!(matches!(quarantine.ask(&spam, ask.clone()).await, Err(QuarantineError::Conflict(_))), "one will do");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_of_two_may_want_once_more() {
+    let place = Place::new();
+    let quarantine = &place.quarantine;
+    let id = place.keep_as(HoldClass::Malware, &["b@example.org", "c@example.org"]).await.unwrap().id().to_string();
+    let ask = |again| Ask { by: "anna".into(), recipients: &[], again, why: "" };
+    let approved = async || {
+        let request = quarantine.pending(&id).await.unwrap().unwrap();
+        let claim = Claim { recipients: &[], again: false, by: "bert".into(), request: Some(&request) };
+        quarantine.claim(quarantine.entry(&id).await.unwrap(), claim).await.unwrap()
+    };
+    quarantine.ask(&quarantine.entry(&id).await.unwrap(), ask(false)).await.unwrap();
+    quarantine.settle(&approved().await.unknown("the connection ended")).await.unwrap();
+    let entry = quarantine.entry(&id).await.unwrap();
+    let refused = quarantine.ask(&entry, ask(false)).await.unwrap_err();
+    assert!(
+        matches!(&refused, QuarantineError::Conflict(Conflict::MayHaveIt { address, .. }) if &**address == "b@example.org"),
+        "{refused:?}"
+    );
+    quarantine.ask(&entry, ask(true)).await.unwrap();
+    let claimed = approved().await;
+    assert_eq!(claimed.recipients.len(), 2);
+    quarantine.settle(&claimed.released("250 ok")).await.unwrap();
+    // Released to all: the same two may want that again, and one alone not.
+    let entry = quarantine.entry(&id).await.unwrap();
+    assert_eq!((entry.state, quarantine.ask(&entry, ask(false)).await.unwrap_err()), (State::Released, Conflict::Released.into()));
+    quarantine.ask(&entry, ask(true)).await.unwrap();
+    assert_eq!(approved().await.recipients.len(), 2);
+}
+
+#[tokio::test]
+async fn an_address_that_is_said_again_and_again_is_one() {
+    let place = Place::new();
+    let quarantine = &place.quarantine;
+    let many: Vec<String> = (0..5000).map(|n| if n % 2 == 0 { "b@example.org".to_owned() } else { "B@Example.org".to_owned() }).collect();
+    let entry = quarantine.entry(&place.keep(&["b@example.org"]).await).await.unwrap();
+    quarantine.allow(&entry, Allow { domain: false, recipients: &many, lasts: Allow::USUAL, by: "anna".into() }).await.unwrap();
+    assert_eq!(quarantine.allowances(&Visible::All).await.unwrap().len(), 1);
+    let id = place.keep_as(HoldClass::Malware, &["b@example.org"]).await.unwrap().id().to_string();
+    let entry = quarantine.entry(&id).await.unwrap();
+    quarantine.ask(&entry, Ask { by: "anna".into(), recipients: &many, again: false, why: "" }).await.unwrap();
+    assert_eq!(quarantine.pending(&id).await.unwrap().unwrap().recipients, ["b@example.org"]);
+}
+
+#[tokio::test]
+async fn a_request_names_to_each_his_own_recipients() {
+    let place = Place::new();
+    let quarantine = &place.quarantine;
+    let id = place.keep_as(HoldClass::Malware, &["x@a.example", "y@b.example"]).await.unwrap().id().to_string();
+    let both = ["x@a.example".to_owned(), "y@b.example".to_owned()];
+    let ask = Ask { by: "anna".into(), recipients: &both, again: false, why: "" };
+    quarantine.ask(&quarantine.entry(&id).await.unwrap(), ask).await.unwrap();
+    let mut request = quarantine.pending(&id).await.unwrap().unwrap();
+    request.show_to(&Visible::Domains(["a.example".to_owned()].into()));
+    assert_eq!((request.recipients.as_slice(), request.hidden), (&["x@a.example".to_owned()][..], 1));
+    assert!(!request.json().to_string().contains("y@b.example"));
 }
 
 #[tokio::test]

@@ -84,6 +84,11 @@ fn a_reviewer_sees_his_own_recipients_and_no_other() {
     org.get(&format!("/messages/{other}")).must(200);
     com.get(&format!("/messages/{other}")).must(404);
     assert_eq!(com.get("/messages.json?q=lunch").must(200).text(), "");
+    // Nor is who else got what she may see found out by guessing.
+    for guess in ["q=bob", "q=bo*", "q=%22bob%22", "recipient=bob%40example.org", "recipient=%40example.org", "q=minutes+bob"] {
+        assert_eq!(com.get(&format!("/messages.json?{guess}")).must(200).text(), "", "{guess}");
+    }
+    assert!(com.get("/messages.json?q=minutes&recipient=carol%40example.com").must(200).text().contains("carol@"));
 }
 
 #[test]

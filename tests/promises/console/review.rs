@@ -117,6 +117,18 @@ fn malware_takes_two_and_never_the_same() {
     let said = act(&mut bert, &id, &[("action", "approve")]);
     assert!(said.contains("Released to b@example.org"), "{said}");
     wait::until("the message", || (mta.kept().len() == 1).then_some(()));
+    // Where nobody knows whether it arrived both have to want it once more.
+    let id = hold(&gate, "virus", &["b@example.org"]);
+    act(&mut anna, &id, &[("action", "ask")]);
+    mta.behave(Step::Final, Act::Close, 1);
+    assert!(act(&mut bert, &id, &[("action", "approve")]).contains("Not released"));
+    assert!(act(&mut anna, &id, &[("action", "ask")]).contains("Release again"));
+    let page = anna.get(&format!("/quarantine/{id}")).must(200).text();
+    assert!(page.contains("name=\"again\""), "{page}");
+    act(&mut anna, &id, &[("action", "ask"), ("again", "1")]);
+    assert!(bert.get(&format!("/quarantine/{id}")).must(200).text().contains("may get it twice"));
+    let said = act(&mut bert, &id, &[("action", "approve")]);
+    assert!(said.contains("Released to b@example.org"), "{said}");
     // By the command line, too, another has to be named, and is on record.
     let id = hold(&gate, "virus", &["b@example.org"]);
     let alone = gate.octroi(&["quarantine", "release", &id], "");
@@ -156,7 +168,7 @@ fn a_reviewer_of_one_domain_sees_and_does_nothing_of_another() {
     let mta = Mta::start();
     let gate = gate(&mta);
     let anna = Person::new(&gate, "anna", &["senior"], &["a.example"]);
-    Person::new(&gate, "bert", &["senior"], &["b.example"]);
+    let bert = Person::new(&gate, "bert", &["senior"], &["b.example"]);
     let of_b = hold(&gate, "hold secret of b", &["x@b.example"]);
     let of_both = hold(&gate, "hold for both", &["x@a.example", "y@b.example"]);
     let mut web = anna.web(&gate);
@@ -186,9 +198,30 @@ fn a_reviewer_of_one_domain_sees_and_does_nothing_of_another() {
     act(&mut web, &of_both, &[("action", "release")]);
     let kept = wait::until("the message", || mta.kept().into_iter().next());
     assert_eq!(kept.recipients, ["RCPT TO:<x@a.example>"]);
+    // What is done for others names them to nobody else, and what they keep from deletion stays.
+    let carl = Person::new(&gate, "carl", &["senior"], &["*"]);
+    let mut carl = carl.web(&gate);
+    act(&mut carl, &of_both, &[("action", "release"), ("again", "1")]);
+    let virus = hold(&gate, "virus for both", &["x@a.example", "y@b.example"]);
+    act(&mut carl, &virus, &[("action", "ask")]);
+    for id in [&of_both, &virus] {
+        let page = web.get(&format!("/quarantine/{id}")).must(200).text();
+        assert!(page.contains("x@a.example") && !page.contains("y@b.example"), "{page}");
+    }
+    act(&mut bert.web(&gate), &of_both, &[("action", "hold")]);
+    assert!(!web.get(&format!("/quarantine/{of_both}")).must(200).text().contains("value=\"lift\""));
+    assert!(act(&mut web, &of_both, &[("action", "lift")]).contains("for others"));
+    let mut reader = token(&gate, "anna", &["quarantine.read", "quarantine.hold"]);
+    reader.send("DELETE", &format!("/api/v1/quarantine/{of_both}/hold"), &[], b"").must(409);
+    let entry = reader.get(&format!("/api/v1/quarantine/{virus}")).must(200);
+    assert!(!entry.text().contains("y@b.example"), "{}", entry.text());
+    assert_eq!(entry.json()["requests"][0]["hidden_recipients"], 1);
+    act(&mut carl, &of_both, &[("action", "lift")]);
+    act(&mut carl, &virus, &[("action", "deny")]);
+    act(&mut carl, &virus, &[("action", "delete"), ("confirmed", "yes")]);
     let mut api =
         token(&gate, "anna", &["quarantine.read", "quarantine.content", "quarantine.release", "quarantine.delete", "quarantine.note"]);
-    let listed = api.get("/api/v1/quarantine?state=all").must(200).json();
+    let listed = api.get("/api/v1/quarantine?state=released").must(200).json();
     assert_eq!(listed["entries"].as_array().unwrap().len(), 1);
     assert_eq!(listed["entries"][0]["hidden_recipients"], 1);
     for path in ["", "/raw"] {
@@ -282,6 +315,12 @@ fn attachments_leave_in_an_archive_with_a_password_and_evidence_holds() {
     let mut octets = Vec::new();
     std::io::Read::read_to_end(&mut zip.by_index_decrypt(0, b"infected").unwrap(), &mut octets).unwrap();
     assert_eq!(octets, b"MZprogram!");
+    let other = hold(&gate, "hold", &["b@example.org"]);
+    act(&mut web, &other, &[("action", "delete"), ("confirmed", "yes")]);
+    let both = [("csrf", csrf.as_str()), ("action", "export"), ("id", &id), ("id", &other)];
+    assert!(web.post("/quarantine", &both).must(409).text().contains(&other));
+    assert!(!gate.octroi(&["audit", "list"], "").text.contains("export"), "nothing has left");
+    web.post("/quarantine", &[("csrf", csrf.as_str()), ("action", "export"), ("id", &id), ("id", &id)]).must(200);
     let evidence = web.post(&format!("/quarantine/{id}"), &[("csrf", &csrf), ("action", "export")]).must(200);
     let (file, key) = (gate.dir.path().join("evidence.zip"), gate.dir.path().join("key.pem"));
     std::fs::write(&file, &evidence.body).unwrap();

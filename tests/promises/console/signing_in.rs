@@ -61,6 +61,19 @@ fn a_person_signs_in_with_a_code_once_and_ends_where_he_wanted_to() {
 }
 
 #[test]
+fn a_stranger_s_form_of_a_thousand_fields_is_not_taken() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    let mut web = Web::new(gate.console());
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for path in ["/sign-in", "/preferences", "/enrol"] {
+        let page = web.send("POST", path, &form, "a&".repeat(1000).as_bytes()).must(400);
+        assert!(page.text().contains("larger than any form here"), "{path}: {}", page.text());
+    }
+    web.get("/sign-in").must(200);
+}
+
+#[test]
 fn a_person_enrols_with_a_passkey_and_signs_in_with_it() {
     let mta = Mta::start();
     let gate = super::gate(&mta);

@@ -5,12 +5,17 @@ use crate::accounts::Permission;
 use crate::audit::Action;
 use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Said, Viewer, page};
 use crate::evidence::Exporter;
+use crate::quarantine::Entry;
+use crate::value::hex;
 use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
+use std::collections::HashSet;
+use tokio::{runtime::Handle, task::spawn_blocking};
 
 /// Entries of one decision.
 const MOST: usize = 200;
@@ -34,7 +39,8 @@ pub(super) async fn decide(
     Posted(fields): Posted,
 ) -> Result<Response, Error> {
     let back = format!("/quarantine{}", wanted.query());
-    let ids: Vec<String> = fields.all("id").map(str::to_owned).collect();
+    let mut known = HashSet::new();
+    let ids: Vec<String> = fields.all("id").filter(|id| known.insert(*id)).map(str::to_owned).collect();
     if ids.is_empty() {
         return Ok(Flash::bad(frame.t("quarantine.done.none_chosen")).at(&back));
     }
@@ -101,20 +107,37 @@ pub(super) async fn export(console: &Console, viewer: &Viewer, ids: &[String]) -
     for id in ids {
         let entry = entry_for(console, viewer, Permission::QuarantineExport, id).await?;
         super::all_are_his(viewer, Permission::QuarantineExport, &entry)?;
+        if entry.gone().is_some() {
+            return Err(Error::Conflict(Said::of("quarantine.error.export_gone").and("id", id)));
+        }
         entries.push(entry);
     }
-    for entry in &entries {
-        console.audit().record(viewer.did(Action::Export).on(&entry.id)).await?;
+    let archive = archive(console.clone(), viewer.name().to_owned(), entries).await?;
+    let hash = hex(digest(&SHA256, &archive).as_ref());
+    // It is made, and leaves when that is written down.
+    for id in ids {
+        console.audit().record(viewer.did(Action::Export).on(id).with("sha256", &*hash)).await?;
     }
-    let releaser = console.releaser();
-    let exporter = Exporter {
-        quarantine: console.quarantine(),
-        audit: console.audit(),
-        journal: Some(console.journal()),
-        spool: releaser.spool(),
-        state_dir: releaser.state_dir(),
-    };
-    let archive = exporter.archive(&entries, viewer.name(), console.hostname()).await?;
-    let name = format!("attachment; filename=\"octroi-evidence-{}.zip\"", entries.first().map_or("", |entry| &entry.id));
+    let name = format!("attachment; filename=\"octroi-evidence-{}.zip\"", ids.first().map_or("", String::as_str));
     Ok(([(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_DISPOSITION, name)], archive).into_response())
+}
+
+/// One after the other, since it is made in memory, and apart from the console's thread, which answers
+/// others while it compresses.
+async fn archive(console: Console, by: String, entries: Vec<Entry>) -> Result<Vec<u8>, Error> {
+    let turn = console.one_export().await;
+    let runtime = Handle::current();
+    let making = spawn_blocking(move || {
+        let _turn = turn;
+        let releaser = console.releaser();
+        let exporter = Exporter {
+            quarantine: console.quarantine(),
+            audit: console.audit(),
+            journal: Some(console.journal()),
+            spool: releaser.spool(),
+            state_dir: releaser.state_dir(),
+        };
+        runtime.block_on(exporter.archive(&entries, &by, console.hostname()))
+    });
+    Ok(making.await.map_err(|error| Error::Internal(error.to_string()))??)
 }

@@ -5,7 +5,7 @@ use crate::audit::{Action, Event};
 use crate::console::{Console, Error, Fields, Flash, Frame, Language, Posted, Said, Viewer, to_the_end};
 use crate::gate::{allow as gate, release::Released};
 use crate::journal::queue_id;
-use crate::quarantine::{Ask, By, Claim, Entry};
+use crate::quarantine::{Ask, By, Claim, Entry, distinct};
 use axum::{
     extract::{Path, State},
     response::Response,
@@ -140,7 +140,7 @@ fn recipients(entry: &Entry, his: Vec<String>, chosen: Vec<String>, again: bool)
         return Err(stranger);
     }
     if !chosen.is_empty() {
-        return Ok(chosen);
+        return Ok(distinct(&chosen));
     }
     let held = |address: &String| {
         entry.recipients.iter().any(|recipient| recipient.address == *address && recipient.state == crate::quarantine::RecipientState::Held)
@@ -161,7 +161,9 @@ fn allow_of(fields: &Fields, recipients: &[String]) -> Result<Option<gate::Wante
         "" => gate::Wanted::usual_days(),
         days => days.parse().map_err(|_| Error::Bad(Said::of("quarantine.error.days").and("value", days)))?,
     };
-    Ok(Some(gate::Wanted { domain, recipients: recipients.to_vec(), days }))
+    let wanted = gate::Wanted { domain, recipients: recipients.to_vec(), days };
+    wanted.lasts()?;
+    Ok(Some(wanted))
 }
 
 /// The MTA's own words, for each part.
@@ -188,9 +190,10 @@ pub(super) fn said(released: &[Released], language: Language) -> Flash {
 async fn ask(console: &Console, viewer: &Viewer, language: Language, id: &str, fields: &Fields) -> Result<Flash, Error> {
     let entry = entry_for(console, viewer, Permission::QuarantineRelease, id).await?;
     let his = his_recipients(viewer, Permission::QuarantineRelease, &entry)?;
-    let recipients = recipients(&entry, his, fields.all("to").map(str::to_owned).collect(), false)?;
+    let again = fields.has("again");
+    let recipients = recipients(&entry, his, fields.all("to").map(str::to_owned).collect(), again)?;
     let event = viewer.did(Action::ReleaseRequest).on(id).with("recipients", recipients.clone());
-    let ask = Ask { by: by(viewer, event), recipients: &recipients, why: fields.raw("why") };
+    let ask = Ask { by: by(viewer, event), recipients: &recipients, again, why: fields.raw("why") };
     console.quarantine().ask(&entry, ask).await?;
     Ok(Flash::good(language.t("quarantine.done.asked")))
 }
@@ -229,7 +232,11 @@ async fn delete(console: &Console, viewer: &Viewer, language: Language, id: &str
 }
 
 async fn hold(console: &Console, viewer: &Viewer, language: Language, id: &str, on: bool) -> Result<Flash, Error> {
-    entry_for(console, viewer, Permission::QuarantineHold, id).await?;
+    let entry = entry_for(console, viewer, Permission::QuarantineHold, id).await?;
+    if !on {
+        // Others may have put it there, for their recipients.
+        all_are_his(viewer, Permission::QuarantineHold, &entry)?;
+    }
     let action = if on { Action::Hold } else { Action::HoldLift };
     console.quarantine().legal_hold(id, on, by(viewer, viewer.did(action).on(id))).await?;
     Ok(Flash::good(language.t(if on { "quarantine.done.hold" } else { "quarantine.done.lift" })))

@@ -116,10 +116,11 @@ pub(super) async fn show(
     let tab = TABS.into_iter().find(|tab| *tab == extra.get("tab")).unwrap_or("text");
     let content_is_his = covers(&visible(viewer.scope(Permission::QuarantineContent)), &entry);
     let content = if content_is_his { Some(content(&console, &viewer, &entry, tab, &wanted, &extra).await?) } else { None };
-    let requests = quarantine.requests(&entry.id).await?;
+    let mut requests = quarantine.requests(&entry.id).await?;
+    requests.iter_mut().for_each(|request| request.show_to(&seen));
     let denied = requests.first().filter(|request| request.state == RequestState::Denied).cloned();
     let request = requests.into_iter().find(|request| request.state == RequestState::Pending);
-    let (filter, order) = wanted.filter(seen, viewer.name())?;
+    let (filter, order) = wanted.filter(seen.clone(), viewer.name())?;
     let (before, after) = quarantine.neighbours(&filter, order, &entry).await?;
     let url = |id: &str| format!("/quarantine/{id}{}", wanted.query());
     let why = why(&entry, frame.language);
@@ -130,7 +131,7 @@ pub(super) async fn show(
         stages: stages(&entry, frame.language),
         findings: findings(&entry).into_iter().map(|(name, value)| (name, preview::visible(&plain(&value)))).collect(),
         recipients: recipients(&viewer, &entry),
-        history: history::of(&console, &frame, &entry).await?,
+        history: history::of(&console, &frame, &entry, &seen).await?,
         may: may(&viewer, &entry, request.as_ref()),
         why_not_allowed: quarantine.why_not_allowed(&entry),
         takes_two: quarantine.takes_two(&entry.class),
@@ -207,7 +208,7 @@ fn may(viewer: &Viewer, entry: &Entry, request: Option<&Request>) -> May {
         delete: entry.state != State::Deleted && !entry.legal_hold && all(Permission::QuarantineDelete),
         note: his(Permission::QuarantineNote),
         hold: entry.state != State::Deleted && !entry.legal_hold && his(Permission::QuarantineHold),
-        lift: entry.legal_hold && his(Permission::QuarantineHold),
+        lift: entry.legal_hold && all(Permission::QuarantineHold),
         export: there && his(Permission::QuarantineExport),
     }
 }
@@ -288,8 +289,8 @@ impl Page {
     fn dialogue(&self) -> Option<String> {
         self.entry.dialogue.as_deref().filter(|dialogue| !dialogue.is_empty()).map(preview::visible)
     }
-    fn hidden(&self) -> String {
-        self.frame.count("quarantine.hidden", self.entry.hidden)
+    fn hidden(&self, recipients: usize) -> String {
+        self.frame.count("quarantine.hidden", recipients)
     }
     fn differs(&self) -> bool {
         differs(&self.entry)

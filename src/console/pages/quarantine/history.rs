@@ -2,9 +2,9 @@
 use super::row::minute;
 use crate::console::{Console, Error, Frame, Language, facts::facts};
 use crate::preview::visible;
-use crate::quarantine::Entry;
+use crate::quarantine::{Entry, Visible};
 use serde_json::Value;
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 /// Rows that are shown; the audit has all.
 const SHOWN: u64 = 200;
@@ -18,11 +18,11 @@ pub(super) struct Event {
     pub detail: String,
 }
 
-pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry) -> Result<Vec<Event>, Error> {
+pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry, seen: &Visible) -> Result<Vec<Event>, Error> {
     let filter = crate::audit::Filter { object: Some(entry.id.clone()), limit: SHOWN, ..Default::default() };
     let mut events: Vec<(SystemTime, Event)> = Vec::new();
     for record in console.audit().list(&filter).await? {
-        let (key, detail) = told(&record.action, &record.detail, frame.language);
+        let (key, detail) = told(&record.action, &shown(&record.detail, seen), frame.language);
         let what = frame.language.t(&format!("quarantine.history.{key}")).to_owned();
         events.push((record.at, Event { at: minute(record.at), who: visible(&record.actor), what, detail }));
     }
@@ -74,6 +74,45 @@ fn told<'a>(action: &'a str, json: &str, language: Language) -> (&'a str, String
     }
 }
 
+/// The facts of a record with those recipients that may be seen. Where there are others, what a mail
+/// server said to all of them is not told, nor is what was cut off somewhere.
+fn shown<'a>(json: &'a str, seen: &Visible) -> Cow<'a, str> {
+    if *seen == Visible::All {
+        return json.into();
+    }
+    let mut detail: Value = serde_json::from_str(json).unwrap_or_default();
+    let Some(facts) = detail.as_object_mut() else { return "{}".into() };
+    facts.remove("shortened");
+    let mut hidden = 0;
+    if let Some(Value::Array(recipients)) = facts.get_mut("recipients") {
+        let all = recipients.len();
+        recipients.retain(|address| address.as_str().is_some_and(|address| seen.covers(&address.to_ascii_lowercase())));
+        hidden = all - recipients.len();
+    }
+    if hidden > 0 {
+        facts.remove("reply");
+        facts.insert("others".to_owned(), hidden.into());
+    }
+    detail.to_string().into()
+}
+
 fn near(a: SystemTime, b: SystemTime) -> bool {
     a.duration_since(b).or_else(|error| Ok::<_, ()>(error.duration())).is_ok_and(|apart| apart.as_millis() < 50)
+}
+
+#[cfg(test)]
+mod hidden {
+    use super::*;
+
+    #[test]
+    fn recipients_of_others_are_counted_and_not_named() {
+        let seen = Visible::Domains(["a.example".to_owned()].into());
+        let whole = r#"{"recipients":["x@a.example","Y@b.example"],"reply":"250 to x and y@b.example"}"#;
+        assert_eq!(shown(whole, &seen), r#"{"others":1,"recipients":["x@a.example"]}"#);
+        assert_eq!(shown(whole, &Visible::All), whole);
+        let his = r#"{"recipients":["X@A.example"],"reply":"250 ok"}"#;
+        assert_eq!(shown(his, &seen), his);
+        assert_eq!(shown(r#"{"shortened":"y@b.example"}"#, &seen), "{}");
+        assert_eq!(shown("y@b.example", &seen), "{}");
+    }
 }
