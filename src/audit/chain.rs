@@ -10,6 +10,12 @@ pub(super) const LONGEST: usize = 4000;
 /// Rows read at once.
 const PAGE: i64 = 1000;
 
+/// Whether `text` could be the hash of a row.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    text.len() == BEGINNING.len() && text.bytes().all(|octet| octet.is_ascii_hexdigit())
+}
+
 /// A chain without a flaw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {

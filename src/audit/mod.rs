@@ -22,7 +22,7 @@ mod search;
 mod tests;
 
 pub use action::Action;
-pub use chain::{Broken, Verified};
+pub use chain::{Broken, Verified, is_hash};
 pub use event::{Actor, Event};
 pub use search::{Filter, Record};
 

@@ -7,9 +7,17 @@ use crate::journal::Rows;
 use crate::quarantine::Quarantine;
 use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
-use crate::value::ByteSize;
+use crate::value::{ByteSize, hex};
+use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, Subcommand};
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Export held messages as signed evidence, and check it
 ///
@@ -77,25 +85,72 @@ impl Export {
         let store = Store::open(&settings.state_dir, Access::Existing)?;
         let quarantine = Quarantine::new(store.clone(), config.gate.quarantine.clone(), &Metrics::new()?);
         let audit = Audit::new(store.database);
-        let mut entries = Vec::new();
-        for id in &self.ids {
+        let (mut entries, mut known) = (Vec::new(), HashSet::new());
+        for id in self.ids.iter().filter(|id| known.insert(*id)) {
             entries.push(quarantine.entry(id).await?);
         }
-        let who = Actor::local();
-        for id in &self.ids {
-            audit.record(Event::of(&who, Action::Export).on(id)).await?;
-        }
+        let target = Target::claim(&self.out)?;
         let spool = crate::gate::release::spool(settings)?;
         // Where none is kept there is none.
         let journal = Rows::open(&settings.state_dir).ok();
         let exporter =
             Exporter { quarantine: &quarantine, audit: &audit, journal: journal.as_ref(), spool: &spool, state_dir: &settings.state_dir };
+        let who = Actor::local();
         let archive = exporter.archive(&entries, &who.name, &settings.hostname).await?;
-        let named = |error: std::io::Error| Failure::of(self.out.display(), error);
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&self.out).map_err(named)?;
-        file.write_all(&archive).and_then(|()| file.sync_all()).map_err(named)?;
-        out.line(format_args!("{}: {} entries, {}, signed", self.out.display(), entries.len(), ByteSize(archive.len() as u64).readable()));
+        target.reserve(archive.len() as u64)?;
+        // From here on it is on its way out: what is not in the audit is not written.
+        let hash = hex(digest(&SHA256, &archive).as_ref());
+        for entry in &entries {
+            audit.record(Event::of(&who, Action::Export).on(&entry.id).with("sha256", &*hash)).await?;
+        }
+        if let Err(error) = target.write(&archive) {
+            for entry in &entries {
+                audit.record(Event::of(&who, Action::Export).on(&entry.id).with("sha256", &*hash).with("failed", error.0.as_str())).await?;
+            }
+            return Err(error);
+        }
+        let (count, size) = (entries.len(), ByteSize(archive.len() as u64).readable());
+        let entries = if count == 1 { "entry" } else { "entries" };
+        out.line(format_args!("{}: {count} {entries}, {size}, signed", self.out.display()));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where an archive is written: a file of ours, which is gone again where it does not become one.
+struct Target<'a> {
+    path: &'a Path,
+    file: File,
+    whole: bool,
+}
+
+impl<'a> Target<'a> {
+    fn claim(path: &'a Path) -> Result<Self, Failure> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        Ok(Self { path, file: file.map_err(|error| Failure::of(path.display(), error))?, whole: false })
+    }
+
+    /// Room for so many octets, where the file system can promise that.
+    fn reserve(&self, octets: u64) -> Result<(), Failure> {
+        use rustix::{fs, io::Errno};
+        match fs::fallocate(&self.file, fs::FallocateFlags::empty(), 0, octets) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(Failure::of(self.path.display(), io::Error::from(error))),
+        }
+    }
+
+    fn write(mut self, archive: &[u8]) -> Result<(), Failure> {
+        let written = self.file.write_all(archive).and_then(|()| self.file.sync_all());
+        self.whole = written.is_ok();
+        written.map_err(|error| Failure::of(self.path.display(), error))
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            // It is empty, or not the whole archive: where it stays it does not hold.
+            let _ = fs::remove_file(self.path);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `octroi quarantine`: what is held, without the console.
 mod allow;
+mod deny;
+mod list;
 mod note;
 mod show;
 
@@ -9,23 +11,17 @@ use super::{
     to_the_end,
 };
 use crate::audit::{Action, Actor, Audit, Event};
-use crate::chain::HoldClass;
 use crate::config::Config;
 use crate::gate::release::Releaser;
 use crate::journal::queue_id;
-use crate::quarantine::{Ask, By, Claim, Cursor, Entry, Filter, Order, Quarantine, QuarantineError, Request, State};
+use crate::quarantine::{Ask, By, Claim, Conflict, Entry, Quarantine, QuarantineError, Request, Wrong};
 use crate::storage::{Access, Store};
 use crate::telemetry::Metrics;
-use crate::value::parse_duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{process::ExitCode, sync::Arc};
 
-/// Review what is held: list, show, release, delete, note, assign, allow
+/// Review what is held: list, show, release, deny, delete, note, assign, allow
 ///
 /// Works beside the running service, on the same state_dir and as a user who may write there.
 #[derive(Debug, Args)]
@@ -36,9 +32,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    List(List),
+    List(list::List),
     Show(Show),
     Release(Release),
+    Deny(deny::Deny),
     Delete(Delete),
     Hold(Hold),
     Note(note::Note),
@@ -46,43 +43,6 @@ enum Command {
     Allow(allow::Allow),
     Allowances(allow::Allowances),
     Revoke(allow::Revoke),
-}
-
-/// List entries, newest first
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    file: ConfigFile,
-    /// Only of this class: malware, phishing, spam, policy, incomplete.
-    #[arg(long)]
-    class: Option<String>,
-    /// Only in this state: held, released, lost, deleted, or `all`.
-    #[arg(long, default_value = "held")]
-    state: String,
-    /// Only from this address, or with `@example.org` from that domain.
-    #[arg(long)]
-    sender: Option<String>,
-    /// Only to this address or domain.
-    #[arg(long)]
-    recipient: Option<String>,
-    /// Only with these words in subject, From or sender.
-    #[arg(long)]
-    text: Option<String>,
-    /// Only entries stored at least so long ago, such as `7d`.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    older: Option<Duration>,
-    /// Only entries stored at most so long ago.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    newer: Option<Duration>,
-    /// At most so many, up to 1000.
-    #[arg(long, default_value_t = 50)]
-    limit: u64,
-    /// Go on behind this entry: the last of the page before.
-    #[arg(long, value_name = "ID")]
-    below: Option<String>,
-    /// One JSON document instead of a table.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Show all that is known of an entry
@@ -155,9 +115,10 @@ pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure
     let done = |()| ExitCode::SUCCESS;
     to_the_end(async {
         match &arguments.command {
-            Command::List(list) => list.run(out).await,
+            Command::List(list) => list.run(out).await.map(done),
             Command::Show(show) => show.run(out).await,
             Command::Release(release) => release.run(out).await,
+            Command::Deny(deny) => deny.run(out).await.map(done),
             Command::Delete(delete) => delete.run(out).await,
             Command::Hold(hold) => hold.run(out).await,
             Command::Note(note) => note.run(out).await.map(done),
@@ -178,48 +139,6 @@ fn open(file: &ConfigFile) -> Result<(Config, Arc<Metrics>, Quarantine, Store), 
     store.database.search_within(config.gate.storage.search_timeout);
     let quarantine = Quarantine::new(store.clone(), config.gate.quarantine.clone(), &metrics);
     Ok((config, metrics, quarantine, store))
-}
-
-impl List {
-    async fn run(&self, out: &Out) -> Result<ExitCode, Failure> {
-        let state = match self.state.as_str() {
-            "all" => None,
-            word => Some(State::parse(word).ok_or_else(|| Failure(format!("no state is called `{word}`")))?),
-        };
-        let ago = |since: Option<Duration>| since.and_then(|since| SystemTime::now().checked_sub(since));
-        let class = |word: &String| HoldClass::parse(word).ok_or_else(|| Failure(format!("no class is called `{word}`")));
-        let below = |text: &String| Cursor::parse(text).ok_or_else(|| Failure(format!("`{text}` is no entry's id")));
-        let filter = Filter {
-            class: self.class.as_ref().map(class).transpose()?,
-            state,
-            sender: self.sender.clone(),
-            recipient: self.recipient.clone(),
-            after: ago(self.newer),
-            before: ago(self.older),
-            text: self.text.clone(),
-            ..Filter::default()
-        };
-        let (_, _, quarantine, _) = open(&self.file)?;
-        let entries = all(&quarantine, &filter, self.below.as_ref().map(below).transpose()?, self.limit).await?;
-        if self.json {
-            out.line(serde_json::Value::from_iter(entries.iter().map(Entry::json)));
-        } else {
-            show::table(&entries, out);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// The first `limit`, however far they are: here nobody waits for a page.
-async fn all(quarantine: &Quarantine, filter: &Filter, mut at: Option<Cursor>, limit: u64) -> Result<Vec<Entry>, QuarantineError> {
-    let mut entries = Vec::new();
-    while let Some(left) = limit.checked_sub(entries.len() as u64).filter(|left| *left > 0) {
-        let page = quarantine.page(filter, Order::default(), at.as_ref(), left).await?;
-        entries.extend(page.entries);
-        let Some(next) = page.next else { break };
-        at = Some(next);
-    }
-    Ok(entries)
 }
 
 impl Show {
@@ -251,13 +170,21 @@ impl Release {
         let releaser = Releaser::new(&setup.settings, setup.upstreams, &setup.routes, &metrics)?;
         let entry = quarantine.entry(&self.id).await?;
         let who = Actor::local();
-        let request = match &self.second {
-            Some(second) => Some(self.asked_for(&quarantine, &entry, second).await?),
-            None => None,
+        let (request, is_ours) = match &self.second {
+            Some(second) => self.asked_for(&quarantine, &entry, second, &who).await.map(|(request, ours)| (Some(request), ours))?,
+            None => (None, false),
         };
         let claim = Claim { recipients: &self.recipient, again: self.again, by: By::from(&*who.name), request: request.as_ref() };
-        let released = releaser.release(&quarantine, entry, claim, &who).await;
-        let released = released.map_err(|error| Failure(format!("nothing was sent: {error}")))?;
+        let released = match releaser.release(&quarantine, entry, claim, &who).await {
+            Ok(released) => released,
+            Err(error) => {
+                // What was asked for only to be approved here does not wait for anybody.
+                if let Some(request) = request.filter(|_| is_ours) {
+                    let _ = quarantine.deny(&request, &*who.name).await;
+                }
+                return Err(Failure(format!("nothing was sent: {error}")));
+            }
+        };
         if self.json {
             let one = |part: &crate::gate::release::Released| {
                 json!({
@@ -293,15 +220,31 @@ impl Release {
 }
 
 impl Release {
-    /// The request of `second`, who has made it in the console or is said to have.
-    async fn asked_for(&self, quarantine: &Quarantine, entry: &Entry, second: &str) -> Result<Request, Failure> {
+    /// The request of `second`, who has made it in the console or is said to have: then it is ours.
+    async fn asked_for(&self, quarantine: &Quarantine, entry: &Entry, second: &str, who: &Actor) -> Result<(Request, bool), Failure> {
+        let second = second.trim();
+        if second.is_empty() {
+            return Err(Failure::of("nothing was sent: `--second`", Wrong::NobodyAsks));
+        }
+        if second == who.name {
+            return Err(Failure::of("nothing was sent", Conflict::OwnRequest));
+        }
         if let Some(request) = quarantine.pending(&entry.id).await? {
-            let is_meant = request.asked_by == second && self.recipient.is_empty();
-            return if is_meant { Ok(request) } else { Err(Failure(format!("{} has asked for its release already", request.asked_by))) };
+            let by = &request.asked_by;
+            if by == second && self.recipient.is_empty() {
+                return Ok((request, false));
+            }
+            let to = if request.recipients.is_empty() { String::new() } else { format!(" to {}", request.recipients.join(", ")) };
+            return Err(Failure(format!(
+                "nothing was sent: {by} has asked for its release{to} already; `--second {by:?}` alone approves that, \
+                 `octroi quarantine deny {}` ends it",
+                entry.id
+            )));
         }
         let ask = Ask { by: second.into(), recipients: &self.recipient, again: self.again, why: "named on the command line" };
         quarantine.ask(entry, ask).await?;
-        quarantine.pending(&entry.id).await?.ok_or_else(|| Failure("somebody else has decided already".into()))
+        let request = quarantine.pending(&entry.id).await?.filter(|request| request.asked_by == second);
+        request.map(|request| (request, true)).ok_or_else(|| Failure(format!("nothing was sent: {}", Conflict::Decided)))
     }
 }
 

@@ -1,11 +1,19 @@
 //! What commands print: plain where a program reads it, coloured where a person does.
+use crate::value::rfc3339;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
+    time::SystemTime,
 };
 
+/// What a command ends with that could not tell what it was asked, as grep does: its 1 would say
+/// "nothing was found".
+pub(super) const TROUBLE: u8 = 2;
+/// What a shell sees of a command that SIGPIPE has ended.
+const PIPE_CLOSED: i32 = 128 + 13;
+
 /// Standard output. A reader that has gone away ends the command without a word, as it does with
-/// every other tool.
+/// every other tool; where what it says cannot be written it says that and ends with [`TROUBLE`].
 #[derive(Debug)]
 pub(super) struct Out {
     coloured: bool,
@@ -38,8 +46,12 @@ impl Out {
 
     pub(super) fn octets(&self, octets: &[u8]) {
         let mut out = io::stdout().lock();
-        if out.write_all(octets).and_then(|()| out.flush()).is_err() {
-            std::process::exit(1);
+        if let Err(error) = out.write_all(octets).and_then(|()| out.flush()) {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                std::process::exit(PIPE_CLOSED);
+            }
+            complain(&format!("standard output: {error}"));
+            std::process::exit(TROUBLE.into());
         }
     }
 
@@ -64,6 +76,12 @@ impl Out {
 pub(super) fn complain(text: &str) {
     // Where this cannot be said there is nobody to say it to.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// To the second, and of which zone: `2026-11-25T02:22:22Z`.
+pub(super) fn moment(at: SystemTime) -> String {
+    let text = rfc3339(at);
+    text.get(..19).map_or_else(|| text.clone(), |seconds| format!("{seconds}Z"))
 }
 
 /// Breaks `text` at blanks so that no line is wider than `width` characters; a longer word stands

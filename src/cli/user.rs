@@ -1,9 +1,10 @@
 //! `octroi user`: the console's accounts.
+mod password;
 mod token;
 
 use super::{
     ConfigFile, Failure, qr,
-    style::{Colour, Out},
+    style::{Colour, Out, moment},
     to_the_end,
 };
 use crate::accounts::{Account, Accounts, Enrolment, Lifetimes, NewAccount, Role};
@@ -14,11 +15,7 @@ use crate::storage::{Access, Store};
 use crate::value::rfc3339;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{
-    io::{self, BufRead, IsTerminal},
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::process::ExitCode;
 
 /// Manage the console's accounts
 ///
@@ -157,7 +154,7 @@ impl Add {
             return Ok(());
         }
         let name = crate::accounts::check_name(&self.name)?;
-        let password = read_password()?;
+        let password = password::read().await?;
         // Before there is an account that nobody could use.
         crate::accounts::check_password(&password, &name)?;
         accounts.add(&new, &Actor::local()).await?;
@@ -167,26 +164,6 @@ impl Add {
         out.line("It is not shown again. Recovery codes are made on the console's account page.");
         Ok(())
     }
-}
-
-/// Asked for at a terminal, without showing it; else the first line of standard input.
-fn read_password() -> Result<String, Failure> {
-    let stdin = io::stdin();
-    let read = || {
-        let mut line = String::new();
-        stdin.lock().read_line(&mut line).map(|_| line.trim_end_matches(['\r', '\n']).to_owned())
-    };
-    if !stdin.is_terminal() {
-        return Ok(read()?);
-    }
-    super::style::complain("Password, at least 12 characters (it is not shown):");
-    let shown = rustix::termios::tcgetattr(&stdin)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes -= rustix::termios::LocalModes::ECHO;
-    rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, &hidden)?;
-    let password = read();
-    rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, &shown)?;
-    Ok(password?)
 }
 
 fn hand_over(config: &Config, enrolment: &Enrolment, out: &Out) {
@@ -230,11 +207,6 @@ fn state(account: &Account) -> &'static str {
         (_, true) => "active",
         _ => "waiting",
     }
-}
-
-/// To the second.
-fn moment(at: SystemTime) -> String {
-    crate::console::moment(&at)
 }
 
 fn json(account: &Account) -> serde_json::Value {

@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::{
+    collections::HashSet,
     io::{Cursor, Write as _},
     path::Path,
     time::SystemTime,
@@ -67,7 +68,7 @@ impl Archive {
 }
 
 impl Exporter<'_> {
-    /// A signed archive of `entries`, made by `by` on `host`.
+    /// A signed archive of `entries`, each once, made by `by` on `host`.
     ///
     /// # Errors
     /// A message is not what was stored, all of them are too large, or there is no key.
@@ -80,7 +81,9 @@ impl Exporter<'_> {
         let mut archive = Archive { zip: ZipWriter::new(Cursor::new(Vec::new())), files: Vec::new() };
         archive.add("README.txt", README.as_bytes())?;
         let mut audited = Vec::new();
-        for entry in entries {
+        let mut known = HashSet::new();
+        let entries: Vec<&Entry> = entries.iter().filter(|entry| known.insert(&*entry.id)).collect();
+        for &entry in &entries {
             let at = format!("entries/{}", entry.id);
             let message = self.message(entry).await?;
             archive.add(&format!("{at}/message.eml"), &message)?;

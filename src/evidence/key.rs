@@ -40,7 +40,11 @@ impl SigningKey {
     fn make(state_dir: &Path, path: &Path) -> Result<Vec<u8>, EvidenceError> {
         let named = |error: &io::Error| EvidenceError::file(path, error);
         let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| EvidenceError::Key("no randomness".into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(state_dir).map_err(|error| named(&error))?;
+        if !state_dir.exists() {
+            return Err(EvidenceError::Key(format!("{} is not there: octroi has not run with this `state_dir` yet", state_dir.display())));
+        }
+        // Without the name that was tried.
+        let mut file = tempfile::NamedTempFile::new_in(state_dir).map_err(|error| named(&error.kind().into()))?;
         file.as_file().set_permissions(Permissions::from_mode(0o600)).map_err(|error| named(&error))?;
         crate::storage::adopt(file.path()).map_err(|error| named(&error))?;
         file.write_all(made.as_ref()).map_err(|error| named(&error))?;

@@ -60,7 +60,7 @@ pub enum EvidenceError {
 
 impl EvidenceError {
     fn file(path: &Path, error: &io::Error) -> Self {
-        Self::Key(format!("{}: {error}", path.display()))
+        Self::Key(crate::value::with_owner(path, error))
     }
 }
 

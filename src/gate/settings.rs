@@ -15,6 +15,7 @@ use crate::upstream;
 use crate::value::{
     ByteSize,
     settings::{Placed, Section, Setting},
+    with_owner,
 };
 use std::{
     path::{Path, PathBuf},
@@ -150,7 +151,9 @@ fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
     if value.exists()
         && let Err(error) = tempfile::tempfile_in(&value)
     {
-        root.complain_at(span, format!("`state_dir`: {error}"));
+        // Without the name that was tried.
+        let why = with_owner(&value, &error.kind().into());
+        root.complain_at(span, format!("`state_dir`: {why}"));
     }
     value
 }

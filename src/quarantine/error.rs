@@ -67,6 +67,7 @@ reasons! {
 reasons! {
     /// What makes no sense.
     Wrong {
+        NobodyAsks = "nobody_asks": "it names nobody who wants it, too",
         EmptyNote = "empty_note": "the note says nothing",
         AllowanceTooLong { days } = "allowance_too_long": "an allowance lasts for a day at least and {days} days at most",
         AllowanceForOthers = "allowance_for_others": "an allowance is for recipients of the entry",

@@ -16,6 +16,8 @@ use std::{
 pub(super) const TEXT_MATCHES: u64 = 2_000;
 /// Between the first command of a message and its storing; timeouts end it long before.
 const LONGEST: Duration = Duration::from_secs(86_400);
+/// What ids are written with: Crockford's base 32.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Words of a text.
 const WORDS: usize = 8;
 
@@ -71,7 +73,7 @@ pub struct Filter {
     pub visible: Visible,
     pub class: Option<HoldClass>,
     pub state: Option<State>,
-    /// A whole address, or with a `@` in front all of a domain.
+    /// A whole address, or all of a domain, with a `@` in front or without; `<>` has none.
     pub sender: Option<String>,
     pub recipient: Option<String>,
     /// Words, all of which stand in subject, From or sender; the last may be the beginning of one.
@@ -102,7 +104,7 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, key) = text.split_once('.').unwrap_or((text, ""));
-        let is_id = !id.is_empty() && id.len() <= 32 && id.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        let is_id = id.len() == 26 && id.bytes().all(|octet| DIGITS.contains(&octet));
         is_id.then(|| Self { id: id.to_owned(), key: key.to_owned() })
     }
 
@@ -205,7 +207,8 @@ impl Filter {
     pub(super) fn ways(&self, sort: Sort) -> Ways {
         let words = self.text.as_deref().map(words);
         // Who may see a message for his own recipients learns here of no others.
-        let of_others = self.recipient.as_deref().is_some_and(|text| !self.visible.covers(&text.to_ascii_lowercase()));
+        let recipient = self.recipient.as_deref().map(meant);
+        let of_others = recipient.as_deref().is_some_and(|text| !self.visible.covers(text));
         if of_others || words.as_deref() == Some("") || self.visible == Visible::Domains(BTreeSet::new()) {
             return Ways { arms: Vec::new(), words: None };
         }
@@ -216,14 +219,13 @@ impl Filter {
             Vec::new()
         } else if sort != Sort::Time {
             by_state()
-        } else if let Some(recipient) = &self.recipient {
-            let recipient = recipient.to_ascii_lowercase();
+        } else if let Some(recipient) = recipient {
             match recipient.strip_prefix('@') {
                 Some(domain) => self.by_domain([domain].into_iter()),
                 None => vec![arm("quarantine_recipient", "entry", vec![("address", recipient.into())])],
             }
-        } else if let Some(address) = self.sender.as_deref().filter(|text| !text.starts_with('@')) {
-            vec![entry(vec![("sender", address.to_ascii_lowercase().into())])]
+        } else if let Some(address) = self.sender.as_deref().map(meant).filter(|text| !text.starts_with('@')) {
+            vec![entry(vec![("sender", address.into())])]
         } else if let Some(Assigned::To(name)) = &self.assigned {
             vec![entry(vec![("assigned", name.as_str().into())])]
         } else if self.asked {
@@ -402,16 +404,24 @@ impl Filter {
     }
 }
 
-/// What the ids of this millisecond begin with: the time of a ULID, in Crockford's base 32.
+/// What the ids of this millisecond begin with: the time of a ULID.
 fn id_of(millis: i64) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let digit = |place: u32| DIGITS.get(usize::try_from(millis >> (5 * place) & 31).unwrap_or(0)).copied().unwrap_or(b'0');
     (0..10).rev().map(|place| char::from(digit(place))).collect()
 }
 
+/// The address that somebody means, or the domain, with a `@` in front: what has none is a domain, but
+/// for the one mailbox that needs none (RFC 5321 §4.5.1), and for the sender that is nobody.
+fn meant(text: &str) -> String {
+    let text = text.trim();
+    let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text).to_ascii_lowercase();
+    let is_domain = !text.is_empty() && !text.contains('@') && text != "postmaster";
+    if is_domain { format!("@{text}") } else { text }
+}
+
 /// How an address is looked for; `@example.org` is all of a domain.
 fn address(sql: &mut Sql, text: &str) {
-    let text = text.to_ascii_lowercase();
+    let text = meant(text);
     if !text.starts_with('@') {
         sql.say("= ").value(text);
         return;

@@ -1,5 +1,7 @@
 //! Four eyes: a release that one asks for and another approves.
-use super::{By, Conflict, Entry, Quarantine, QuarantineError, Recipient, RecipientState, State, Visible, distinct, millis, time, written};
+use super::{
+    By, Conflict, Entry, Quarantine, QuarantineError, Recipient, RecipientState, State, Visible, Wrong, distinct, millis, time, written,
+};
 use crate::storage::{Row, Statement, StorageError};
 use std::time::SystemTime;
 
@@ -102,9 +104,12 @@ impl Quarantine {
     /// Asks for the release of `entry`, of a class that takes two.
     ///
     /// # Errors
-    /// Somebody has asked already, one person is enough, or there is nothing to release.
+    /// Somebody has asked already, one person is enough, nobody asks, or there is nothing to release.
     pub async fn ask(&self, entry: &Entry, ask: Ask<'_>) -> Result<(), QuarantineError> {
         let conflict = |why: Conflict| Err(why.into());
+        if ask.by.name.trim().is_empty() {
+            return Err(Wrong::NobodyAsks.into());
+        }
         if !self.takes_two(&entry.class) {
             return conflict(Conflict::OneIsEnough);
         }

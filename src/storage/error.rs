@@ -1,3 +1,4 @@
+use crate::value::with_owner;
 use rusqlite::ErrorCode;
 use std::{io, path::Path, time::Duration};
 
@@ -33,7 +34,7 @@ pub enum StorageError {
 impl StorageError {
     /// `error` happened to the file at `path`.
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
-        let text = format!("{}: {error}", path.display()).into();
+        let text = with_owner(path, error).into();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(text),
             _ => Self::Failed(text),

@@ -5,6 +5,7 @@
 mod duration;
 mod hex;
 mod id;
+mod owner;
 mod reasons;
 mod secret;
 pub mod settings;
@@ -15,6 +16,7 @@ mod words;
 pub use duration::parse_duration;
 pub use hex::hex;
 pub use id::Id;
+pub use owner::with_owner;
 pub(crate) use reasons::reasons;
 pub use secret::Secret;
 pub use size::ByteSize;

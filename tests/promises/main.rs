@@ -10,6 +10,7 @@
 )]
 
 mod acme;
+mod at_the_shell;
 mod attachments;
 mod auth;
 mod bounded;

@@ -4,7 +4,7 @@ mod show;
 
 use super::{
     ConfigFile, Failure,
-    style::{self, Out},
+    style::{self, Out, TROUBLE},
 };
 use crate::config::Config;
 use crate::journal::{Indicator, IndicatorKind, PAGE, Query, Row, Rows};
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// At most so many rows for each.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// How to print what is found. As text, it is grouped by indicator.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -73,9 +73,6 @@ struct Found {
     /// There is more than was asked for.
     more: bool,
 }
-
-/// Something could not be told, as in grep.
-const TROUBLE: u8 = 2;
 
 pub(super) fn main(arguments: &Arguments, out: &Out) -> ExitCode {
     match run(arguments, out) {
@@ -124,7 +121,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Told, Failure> {
 }
 
 async fn search(rows: &Rows, indicator: &Indicator, after: Option<SystemTime>, limit: u64) -> Result<Found, StorageError> {
-    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX - 1);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(usize::MAX - 1);
     let mut query = Query { after, indicator: Some(indicator.clone()), ..Query::new(PAGE) };
     let mut found: Vec<Row> = Vec::new();
     while found.len() <= limit {

@@ -1,10 +1,9 @@
 //! What is found, for people and for programs.
 use super::{
-    super::style::{Colour, Out},
+    super::style::{Colour, Out, moment},
     Format, Found,
 };
 use crate::journal::{Kind, Row, render};
-use crate::value::rfc3339;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,7 +86,7 @@ impl<'a> Printer<'a> {
         }
         let sender = row.sender.as_deref().map_or_else(String::new, |sender| format!(" from <{}>", plain(sender)));
         let to = if named.is_empty() { String::new() } else { format!(" to {named}") };
-        self.out.line(format_args!("  {}  {verdict} [{}]{sender}{to}", rfc3339(row.at).get(..19).unwrap_or_default(), row.client));
+        self.out.line(format_args!("  {}  {verdict} [{}]{sender}{to}", moment(row.at), row.client));
         let mut more = Vec::new();
         more.extend(row.subject.as_deref().map(|subject| format!("subject {:?}", plain(subject))));
         more.extend(row.violations.iter().map(|violation| format!("violation {violation}")));

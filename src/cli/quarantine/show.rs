@@ -1,40 +1,29 @@
 //! Entries, as people and as programs read them.
 use crate::cli::style::Out;
-use crate::quarantine::{Entry, Note, Recipient};
-use crate::value::{ByteSize, rfc3339};
+pub(super) use crate::cli::style::moment;
+use crate::quarantine::{Entry, Note, Recipient, RecipientState, State};
+use crate::value::ByteSize;
 use serde_json::Value;
-use std::time::SystemTime;
-
-/// To the second: `2026-11-25T02:22:22Z`.
-pub(super) fn moment(at: SystemTime) -> String {
-    let text = rfc3339(at);
-    text.get(..19).map_or_else(|| text.clone(), |seconds| format!("{seconds}Z"))
-}
 
 /// For people.
 fn size(octets: i64) -> String {
     ByteSize(u64::try_from(octets).unwrap_or(0)).readable()
 }
 
-/// A line for each.
-pub(super) fn table(entries: &[Entry], out: &Out) {
-    if entries.is_empty() {
-        return out.line("nothing is held that matches");
-    }
-    for entry in entries {
-        let more = entry.recipients.len().saturating_sub(1);
-        let to = entry.recipients.first().map_or("", |recipient| &*recipient.address);
-        let more = if more > 0 { format!(" +{more}") } else { String::new() };
-        let sender = if entry.sender.is_empty() { "<>" } else { &*entry.sender };
-        out.line(format_args!(
-            "{}  {}  {:8} {:10} {sender} → {to}{more}  {}",
-            entry.id,
-            moment(entry.stored_at),
-            entry.state.as_str(),
-            entry.class,
-            entry.subject.as_deref().unwrap_or("(no subject)"),
-        ));
-    }
+/// One of a list.
+pub(super) fn line(entry: &Entry, out: &Out) {
+    let more = entry.recipients.len().saturating_sub(1);
+    let to = entry.recipients.first().map_or("", |recipient| &*recipient.address);
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    let sender = if entry.sender.is_empty() { "<>" } else { &*entry.sender };
+    out.line(format_args!(
+        "{}  {}  {:8} {:10} {sender} → {to}{more}  {}",
+        entry.id,
+        moment(entry.stored_at),
+        entry.state.as_str(),
+        entry.class,
+        entry.subject.as_deref().unwrap_or("(no subject)"),
+    ));
 }
 
 /// All that is known of one.
@@ -42,8 +31,13 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
     let row = |name: &str, value: &str| row(out, name, value);
     out.heading(&entry.id);
     let hold = if entry.legal_hold { ", under legal hold" } else { "" };
-    let by = entry.changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
-    row("state", &format!("{} since {}{by}{hold}", entry.state.as_str(), moment(entry.changed_at)));
+    // What is held was held by what decided so, whoever has tried to release it since.
+    let (at, by) = match entry.state {
+        State::Held => (entry.stored_at, &entry.decided_by),
+        State::Released | State::Lost | State::Deleted => (entry.changed_at, &entry.changed_by),
+    };
+    let by = by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+    row("state", &format!("{} since {}{by}{hold}", entry.state.as_str(), moment(at)));
     row("held as", &format!("{}: {}", entry.class, entry.reason));
     row("assigned to", entry.assigned.as_deref().unwrap_or("-"));
     row("decided by", entry.decided_by.as_deref().unwrap_or("-"));
@@ -53,10 +47,8 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
     row("listener", &entry.listener);
     row("client", &client(&entry.client));
     row("envelope from", &entry.mail);
-    for Recipient { arguments, state, reply, changed_by, .. } in &entry.recipients {
-        let by = changed_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
-        let reply = reply.as_deref().map_or_else(String::new, |reply| format!(": {reply}"));
-        row("envelope to", &format!("{arguments}  {}{by}{reply}", state.as_str()));
+    for recipient in &entry.recipients {
+        row("envelope to", &format!("{}  {}", recipient.arguments, fate(recipient)));
     }
     for (name, value) in [("from", &entry.header_from), ("subject", &entry.subject), ("message-id", &entry.message_id)] {
         row(name, value.as_deref().unwrap_or("-"));
@@ -76,6 +68,14 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
     for line in entry.dialogue.iter().flat_map(|dialogue| dialogue.lines()) {
         row("session", line);
     }
+}
+
+/// What became of it for one recipient.
+fn fate(Recipient { state, reply, changed_at, changed_by, .. }: &Recipient) -> String {
+    let Some(by) = changed_by else { return state.as_str().to_owned() };
+    let tried = if *state == RecipientState::Held { "; release tried" } else { "" };
+    let reply = reply.as_deref().map_or_else(String::new, |reply| format!(": {reply}"));
+    format!("{}{tried} {} by {by}{reply}", state.as_str(), moment(*changed_at))
 }
 
 /// What reviewers have written down about it.

@@ -106,3 +106,28 @@ async fn every_filter_finds_what_it_says_in_every_order() {
     let (before, after) = place.quarantine.neighbours(&held, Order::default(), &middle).await.unwrap();
     assert_eq!((before, after), (Some(newest(&[0, 1, 2, 3])[0].clone()), Some(newest(&[0, 1, 2, 3])[2].clone())));
 }
+
+#[tokio::test]
+async fn a_domain_is_one_with_a_sign_in_front_or_without() {
+    let place = Place::new();
+    let of_a = place.keep(&["x@a.example", "y@b.example"]).await;
+    let _other = place.keep(&["z@ab.example"]).await;
+    for visible in [Visible::All, domains(&["a.example"])] {
+        for text in ["a.example", "@a.example", "A.Example", " a.example ", "<x@a.example>"] {
+            let filter = Filter { visible: visible.clone(), recipient: Some(text.into()), ..Filter::default() };
+            assert_eq!(ids(&place, &filter, Order::default()).await, std::slice::from_ref(&of_a), "{text}");
+        }
+    }
+    let of_others = Filter { visible: domains(&["a.example"]), recipient: Some("b.example".into()), ..Filter::default() };
+    assert!(ids(&place, &of_others, Order::default()).await.is_empty(), "he would learn of recipients that are not his");
+}
+
+#[test]
+fn a_place_in_a_list_is_an_entry() {
+    for text in ["", "nonsense", "01KA", "01K6XW5R6V9M3W8P2JQ4T7Y0ZU", "01K6XW5R6V9M3W8P2JQ4T7Y0Z12", ".a"] {
+        assert_eq!(Cursor::parse(text), None, "{text}");
+    }
+    for text in ["01K6XW5R6V9M3W8P2JQ4T7Y0Z1", "01K6XW5R6V9M3W8P2JQ4T7Y0Z1.a@example.net"] {
+        assert_eq!(Cursor::parse(text).unwrap().to_string(), text);
+    }
+}

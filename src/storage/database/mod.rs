@@ -102,6 +102,10 @@ impl Database {
         if is_new && access == Access::Create {
             make(path).map_err(|error| StorageError::file(path, &error))?;
         }
+        // SQLite says of all of these that it cannot open the file. Asked for without opening it: to
+        // close it again would end the locks of whoever in this process has it open.
+        let usable = rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+        usable.map_err(|error| unusable(path, error.into()))?;
         let named = |error: StorageError| match error {
             StorageError::Failed(text) => StorageError::Failed(format!("{}: {text}", path.display()).into()),
             other => other,
@@ -209,6 +213,13 @@ fn query(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, Sto
         found.push(Row((0..columns).map(value).collect::<rusqlite::Result<_>>()?));
     }
     Ok(found)
+}
+
+fn unusable(path: &Path, error: std::io::Error) -> StorageError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return StorageError::Failed(format!("{} is not there: octroi has not run with this `state_dir` yet", path.display()).into());
+    }
+    StorageError::file(path, &error)
 }
 
 /// An empty file that nobody else may read, and that is in its directory for good.
