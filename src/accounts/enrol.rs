@@ -6,6 +6,7 @@ use super::{
     session::{end_all, span},
     sign_in::now_seconds,
     throttle::Key,
+    token::revoke_all,
 };
 use crate::audit::{Action, Actor, Event};
 use crate::storage::{Statement, StorageError};
@@ -69,14 +70,14 @@ impl Accounts {
     /// The password is too weak, or it cannot be known.
     pub async fn begin_enrolment(&self, code: &str, password: &str, visit: &Visit) -> Result<Attempt<String>, AccountError> {
         let of_client = Key::client(visit.client);
-        if let Err(wait) = self.0.throttle.begin(std::slice::from_ref(&of_client), Instant::now()) {
+        if let Err(wait) = self.0.throttle.begin(of_client.as_slice(), Instant::now()) {
             return Ok(Attempt::Wait(wait));
         }
         let Some(name) = self.enrolment(code).await? else {
             let actor = visit.actor("unknown");
             return self.wrong(Failure::Enrolment, Event::of(&actor, Action::SignInFailed), Vec::new()).await;
         };
-        self.0.throttle.take_back(&of_client);
+        of_client.iter().for_each(|key| self.0.throttle.take_back(key));
         check_password(password, &name)?;
         let begun = Begun {
             code: fingerprint("enrolment", code),
@@ -144,7 +145,8 @@ impl Accounts {
         }
     }
 
-    /// Sets a password and an authenticator at once, for who has no browser at hand.
+    /// Sets a password and an authenticator at once, for who has no browser at hand. Sessions and tokens
+    /// there were end.
     ///
     /// # Errors
     /// The password is too weak, or it cannot be written.
@@ -154,7 +156,9 @@ impl Accounts {
         let set = Statement::new("UPDATE account SET password = ?2, totp = ?3, totp_step = 0 WHERE name = ?1").must_change();
         let spent = Statement::new("DELETE FROM account_enrolment WHERE account = ?1").with(name);
         let event = Event::of(by, Action::AccountEnrol).on(name).with("method", Method::Totp.as_str());
-        let batch = vec![set.with(name).with(hash).with(totp.base32()), spent, end_all(name, None), event.statement()];
+        let ended = [end_all(name, None), revoke_all(name)];
+        let mut batch = vec![set.with(name).with(hash).with(totp.base32()), spent];
+        batch.extend(ended.into_iter().chain([event.statement()]));
         self.0.database.write(batch).await?;
         Ok(totp)
     }

@@ -1,5 +1,5 @@
 //! What administrators do with accounts.
-use super::{AccountError, Accounts, Enrolment, NewAccount, Refused, Role, random::octets, session::end_all};
+use super::{AccountError, Accounts, Enrolment, NewAccount, Refused, Role, random::octets, session::end_all, token::revoke_all};
 use crate::audit::{Action, Actor, Event};
 use crate::storage::{Statement, StorageError};
 use crate::value::millis;
@@ -51,7 +51,7 @@ impl Accounts {
         self.change(name, vec![set.with(name).with(&*roles).with(&*domains), end_all(name, None)], &event).await
     }
 
-    /// Takes password, second factors, recovery codes and sessions away, and gives a code to set new
+    /// Takes password, second factors, recovery codes, sessions and tokens away, and gives a code to set new
     /// ones with: for somebody who has lost them.
     ///
     /// # Errors
@@ -64,6 +64,7 @@ impl Accounts {
             of("DELETE FROM account_passkey WHERE account = ?1"),
             of("DELETE FROM account_recovery WHERE account = ?1"),
             end_all(name, None),
+            revoke_all(name),
             old,
             code,
         ];

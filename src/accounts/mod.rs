@@ -37,7 +37,7 @@ pub use recovery::suggest_password;
 pub use role::{Permission, Rights, Role, Scope};
 pub use session::{Listed, Session, Stage, Visit};
 pub use sign_in::{Attempt, Failure, Method};
-pub use token::{NewToken, Token};
+pub use token::{NewToken, Shown, Token};
 pub use totp::TotpSecret;
 pub use webauthn_rs::prelude::Url;
 

@@ -2,19 +2,20 @@
 //! was left open is not enough.
 use super::{
     AccountError, Accounts, Attempt, Failure, Refused, Session, TotpSecret, check_password, recovery, session::end_all,
-    sign_in::now_seconds, throttle::Key,
+    sign_in::now_seconds, throttle::Key, token::revoke_all,
 };
 use crate::audit::{Action, Actor, Event};
 use crate::storage::Statement;
 use std::time::Instant;
 
 impl Accounts {
-    /// Whether it is the account's password; counted as when signing in.
+    /// Whether it is the account's password; counted as when signing in, but apart from that: whoever is
+    /// signed in is not kept from ending other sessions by those who guess.
     ///
     /// # Errors
     /// It cannot be known.
     pub async fn confirm(&self, name: &str, password: &str, by: &Actor) -> Result<Attempt<()>, AccountError> {
-        let key = Key::Name(name.to_owned());
+        let key = Key::Again(name.to_owned());
         if let Err(wait) = self.0.throttle.begin(std::slice::from_ref(&key), Instant::now()) {
             return Ok(Attempt::Wait(wait));
         }
@@ -27,7 +28,7 @@ impl Accounts {
         Ok(Attempt::Right(()))
     }
 
-    /// Another password. All other sessions end.
+    /// Another password. All other sessions end, and all tokens.
     ///
     /// # Errors
     /// It is too weak, or cannot be written.
@@ -35,7 +36,8 @@ impl Accounts {
         check_password(password, name)?;
         let hash = self.0.passwords.hash(password).await?;
         let set = Statement::new("UPDATE account SET password = ?2 WHERE name = ?1").with(name).with(hash).must_change();
-        self.change(name, vec![set, end_all(name, Some(spare))], &Event::of(by, Action::PasswordChange).on(name)).await
+        let batch = vec![set, end_all(name, Some(spare)), revoke_all(name)];
+        self.change(name, batch, &Event::of(by, Action::PasswordChange).on(name)).await
     }
 
     /// A secret for an authenticator, to be confirmed with a code of it; kept in the session until then.

@@ -89,8 +89,16 @@ impl Accounts {
         let done = Statement::new("UPDATE account_session SET pending = NULL WHERE id = ?1").with(&*session.id);
         let name = &session.account.name;
         let event = Event::of(by, Action::PasskeyAdd).on(name).with("label", shortened(label));
-        self.change(name, vec![row(name, label, &credential)?, done], &event).await?;
-        Ok(true)
+        self.keep_passkey(name, vec![row(name, label, &credential)?, done], &event).await
+    }
+
+    /// `batch`, whose first statement keeps a passkey; `false` where it is somebody's already.
+    pub(super) async fn keep_passkey(&self, name: &str, batch: Vec<Statement>, event: &Event<'_>) -> Result<bool, AccountError> {
+        match self.change(name, batch, event).await {
+            Ok(()) => Ok(true),
+            Err(AccountError::NoAccount(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends an enrolment with a passkey.
@@ -195,9 +203,17 @@ fn id(credential: &Credential) -> String {
 }
 
 fn row(name: &str, label: &str, credential: &Credential) -> Result<Statement, AccountError> {
-    let new = Statement::new("INSERT INTO account_passkey (id, account, label, credential, created_at) VALUES (?1, ?2, ?3, ?4, ?5)");
     let json = serde_json::to_string(credential).map_err(|error| failed(&error))?;
-    Ok(new.with(id(credential)).with(name).with(shortened(label)).with(json).with(millis(SystemTime::now())))
+    Ok(kept(name, label, &id(credential), &json))
+}
+
+/// Nothing of its batch is done where there is one of that id, whosever it is: the credential id is the
+/// authenticator's choice (WebAuthn level 3 §7.1, step 26).
+pub(super) fn kept(name: &str, label: &str, id: &str, json: &str) -> Statement {
+    let new = "INSERT INTO account_passkey (id, account, label, credential, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT (id) DO NOTHING";
+    let new = Statement::new(new).with(id).with(name).with(shortened(label)).with(json);
+    new.with(millis(SystemTime::now())).must_change()
 }
 
 fn shortened(label: &str) -> &str {

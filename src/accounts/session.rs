@@ -32,7 +32,7 @@ pub struct Visit {
 
 impl Visit {
     pub(super) fn actor(&self, name: &str) -> Actor {
-        Actor { name: name.to_owned(), client: Some(self.client) }
+        Actor::new(name, Some(self.client))
     }
 }
 

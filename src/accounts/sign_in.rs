@@ -1,6 +1,6 @@
 //! Signing in: the password, then the second factor.
 use super::{AccountError, Accounts, Session, Stage, TotpSecret, Visit, account::check_name, recovery, throttle::Key};
-use crate::audit::{Action, Event};
+use crate::audit::{Action, Audit, Event};
 use crate::storage::{Statement, StorageError};
 use crate::value::{millis, words};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -53,10 +53,11 @@ impl Accounts {
     pub async fn sign_in(&self, name: &str, password: &str, visit: &Visit) -> Result<Attempt<String>, AccountError> {
         // A name that cannot be one counts as one that nobody has.
         let name = check_name(name).unwrap_or_default();
-        let (of_name, of_client) = (Key::Name(name.clone()), Key::client(visit.client));
-        if let Err(wait) = self.0.throttle.begin(&[of_name.clone(), of_client.clone()], Instant::now()) {
-            return Ok(Attempt::Wait(wait));
-        }
+        let of_client = Key::client(visit.client);
+        let of_name = match self.begin_password(&name, of_client.as_ref(), visit).await? {
+            Ok(of_name) => of_name,
+            Err(wait) => return Ok(Attempt::Wait(wait)),
+        };
         let statement = Statement::new("SELECT password, disabled FROM account WHERE name = ?1").with(&*name);
         let rows = self.0.database.read(statement).await?;
         let (kept, disabled) = match rows.first() {
@@ -74,11 +75,23 @@ impl Accounts {
             let actor = visit.actor(if failure == Failure::Unknown { NOBODY } else { &name });
             return self.wrong(failure, Event::of(&actor, Action::SignInFailed), Vec::new()).await;
         }
-        self.0.throttle.take_back(&of_client);
+        of_client.iter().for_each(|key| self.0.throttle.take_back(key));
         self.0.throttle.clear(&of_name);
         let (token, batch) = self.begin(&name, Stage::Factor, visit, None)?;
         self.0.database.write(batch).await?;
         Ok(Attempt::Right(token))
+    }
+
+    /// Begins an attempt with a password, or says how long to wait first; what it is counted as, beside its
+    /// client. Who has signed in from there before waits for nobody's guesses but those from there.
+    async fn begin_password(&self, name: &str, of_client: Option<&Key>, visit: &Visit) -> Result<Result<Key, Duration>, AccountError> {
+        let begin = |key: Key| {
+            let keys: Vec<_> = std::iter::once(&key).chain(of_client).cloned().collect();
+            self.0.throttle.begin(&keys, Instant::now()).map(|()| key)
+        };
+        let Err(wait) = begin(Key::Name(name.to_owned())) else { return Ok(Ok(Key::Name(name.to_owned()))) };
+        let known = Audit::new(self.0.database.clone()).signed_in_from(name).await?;
+        Ok(Key::known(name, visit.client, &known).map_or(Err(wait), begin))
     }
 
     /// The second half with a code of an authenticator.

@@ -25,7 +25,7 @@ fn place() -> Place {
 }
 
 fn root() -> Actor {
-    Actor { name: "uid 0".into(), client: None }
+    Actor::new("uid 0", None)
 }
 
 fn visit() -> Visit {
@@ -148,6 +148,54 @@ async fn wrong_ones_are_answered_alike_and_have_to_wait() {
     assert!(rows.iter().all(|row| !format!("{row:?}").contains("nobody")));
 }
 
+/// A guess a minute, from wherever, would otherwise do.
+#[tokio::test]
+async fn who_guesses_keeps_nobody_out_who_is_where_he_was_before() {
+    let place = place();
+    let totp = place.enrolled("alice").await;
+    place.signed_in("alice", &totp).await;
+    let from = |client: &str| Visit { client: client.parse().unwrap(), agent: "test".into() };
+    let sign_in = async |client: &str, password: &str| place.accounts.sign_in("alice", password, &from(client)).await.unwrap();
+    let (now, guessed) = (std::time::Instant::now(), throttle::Key::Name("alice".into()));
+    for n in 0..10 {
+        place.accounts.0.throttle.begin(std::slice::from_ref(&guessed), now + n * Duration::from_secs(61)).unwrap();
+    }
+    for here in ["127.0.0.1", "::1"] {
+        let event = Visit { client: here.parse().unwrap(), ..visit() }.actor("alice");
+        place.audit.record(Event::of(&event, Action::SignIn)).await.unwrap();
+    }
+    for elsewhere in ["198.51.100.9", "127.0.0.1", "::1"] {
+        assert!(matches!(sign_in(elsewhere, PASSWORD).await, Attempt::Wait(_)), "{elsewhere}");
+    }
+    right(sign_in("192.0.2.7", PASSWORD).await);
+    right(place.accounts.confirm("alice", PASSWORD, &root()).await.unwrap());
+    // Guesses from there are counted too.
+    for _ in 0..3 {
+        wrong(sign_in("192.0.2.7", "a guess").await);
+    }
+    let known = throttle::Key::known("alice", visit().client, &[visit().client]).unwrap();
+    assert!(place.accounts.0.throttle.begin(&[known], now).is_err());
+}
+
+/// Behind a tunnel or a proxy all come from this machine.
+#[tokio::test]
+async fn who_guesses_through_a_proxy_keeps_out_nobody_else() {
+    let place = place();
+    place.enrolled("alice").await;
+    let here = Visit { client: "::ffff:127.0.0.1".parse().unwrap(), agent: "test".into() };
+    for n in 0..15 {
+        assert_eq!(wrong(place.accounts.sign_in(&format!("nobody{n}"), PASSWORD, &here).await.unwrap()), Failure::Unknown);
+        assert_eq!(wrong(place.accounts.begin_enrolment("no such code", PASSWORD, &here).await.unwrap()), Failure::Enrolment);
+    }
+    right(place.accounts.sign_in("alice", PASSWORD, &here).await.unwrap());
+    // Not so where they have addresses.
+    let (now, visit) = (std::time::Instant::now(), visit());
+    for n in 0..10 {
+        wrong(place.accounts.sign_in(&format!("nobody{n}"), PASSWORD, &visit).await.unwrap());
+    }
+    assert!(place.accounts.0.throttle.begin(throttle::Key::client(visit.client).as_slice(), now).is_err());
+}
+
 #[tokio::test]
 async fn a_right_password_is_good_for_a_few_codes() {
     let place = place();
@@ -259,10 +307,12 @@ async fn a_token_may_what_its_scopes_and_its_account_both_may() {
         assert!(matches!(accounts.add_token(&refused, &root()).await, Err(AccountError::Refused(_))));
     }
     let secret = accounts.add_token(&new(&[Permission::QuarantineRead], hour), &root()).await.unwrap();
-    let rights = accounts.of_token(&secret).await.unwrap().unwrap().rights;
+    let shown = accounts.of_token(&secret).await.unwrap().unwrap();
+    let rights = shown.account.rights;
     assert!(rights.may(Permission::QuarantineRead) && !rights.may(Permission::QuarantineRelease));
     assert!(accounts.of_token(&format!("{secret}x")).await.unwrap().is_none());
     let listed = accounts.tokens(Some("alice")).await.unwrap();
+    assert_eq!(listed[0].id, shown.token);
     assert!(listed.len() == 1 && listed[0].used_at.is_some() && !format!("{listed:?}").contains(&secret));
     accounts.disable("alice", true, &root()).await.unwrap();
     assert!(accounts.of_token(&secret).await.unwrap().is_none());
@@ -272,6 +322,48 @@ async fn a_token_may_what_its_scopes_and_its_account_both_may() {
     let short = accounts.add_token(&new(&[Permission::QuarantineRead], Duration::from_millis(1)), &root()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(accounts.of_token(&short).await.unwrap().is_none());
+}
+
+/// Whoever has to be kept out may have made himself a token.
+#[tokio::test]
+async fn tokens_end_with_the_password_they_were_made_under() {
+    let place = place();
+    place.enrolled("alice").await;
+    place.enrolled("bob").await;
+    let accounts = &place.accounts;
+    let token = async |name: &str| {
+        let life = Duration::from_secs(3600);
+        let new = NewToken { account: name.into(), label: "cron".into(), scopes: vec![Permission::QuarantineRead], life };
+        accounts.add_token(&new, &root()).await.unwrap()
+    };
+    let is_good = async |secret: &str| accounts.of_token(secret).await.unwrap().is_some();
+    let (reset, other) = (token("alice").await, token("bob").await);
+    accounts.reset("alice", &root()).await.unwrap();
+    assert!(!is_good(&reset).await && accounts.tokens(Some("alice")).await.unwrap().is_empty());
+    accounts.enrol_locally("alice", PASSWORD, &root()).await.unwrap();
+    let changed = token("alice").await;
+    accounts.change_password("alice", "another long password", "", &root()).await.unwrap();
+    assert!(!is_good(&changed).await);
+    let enrolled = token("alice").await;
+    accounts.enrol_locally("alice", PASSWORD, &root()).await.unwrap();
+    assert!(!is_good(&enrolled).await && is_good(&other).await);
+}
+
+/// The same authenticator, asked twice for the same challenge, or by two accounts.
+#[tokio::test]
+async fn a_passkey_that_is_known_already_is_refused_and_costs_nobody_else() {
+    let place = place();
+    place.enrolled("alice").await;
+    place.enrolled("bob").await;
+    let add = async |name: &str| {
+        let actor = root();
+        let event = Event::of(&actor, Action::PasskeyAdd).on(name);
+        place.accounts.keep_passkey(name, vec![passkey::kept(name, "key", "the same id", "{}")], &event).await
+    };
+    assert_eq!(add("alice").await, Ok(true));
+    assert_eq!((add("alice").await, add("bob").await), (Ok(false), Ok(false)));
+    assert_eq!(place.accounts.account("alice").await.unwrap().passkeys, 1);
+    assert_eq!(place.actions().await.iter().filter(|action| *action == "passkey-add").count(), 1);
 }
 
 #[tokio::test]

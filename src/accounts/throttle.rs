@@ -1,7 +1,8 @@
 //! How often somebody may be wrong.
+use crate::value::network;
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,23 +14,34 @@ pub(super) enum Key {
     Name(String),
     /// Codes of an account whose password was right.
     Factor(String),
+    /// Passwords for a name from where its owner has signed in: whoever guesses from elsewhere, a guess a
+    /// minute, does not keep him out.
+    Known(String, IpAddr),
+    /// The password of somebody who is signed in, asked again.
+    Again(String),
     /// An IPv4 address, or an IPv6 /64: whoever has one has all of it.
     Client(IpAddr),
 }
 
 impl Key {
-    pub(super) fn client(address: IpAddr) -> Self {
-        Self::Client(match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-            v4 => v4,
-        })
+    /// `None` for this machine itself: through a tunnel or a proxy everybody comes from there, and one who
+    /// guesses would keep all the others out. What is left then is the name, and what the proxy limits.
+    pub(super) fn client(address: IpAddr) -> Option<Self> {
+        (!address.to_canonical().is_loopback()).then(|| Self::Client(network(address)))
+    }
+
+    /// `None` where it is none of the places `known`, or this machine, where everybody is.
+    pub(super) fn known(name: &str, address: IpAddr, known: &[IpAddr]) -> Option<Self> {
+        let place = network(address);
+        let is_known = !address.to_canonical().is_loopback() && known.iter().any(|known| network(*known) == place);
+        is_known.then(|| Self::Known(name.to_owned(), place))
     }
 
     /// Attempts that are free, and the longest wait after that. For a name it is short: whoever keeps
     /// guessing must not keep its owner out, and still has the second factor before him.
     fn policy(&self) -> (u32, Duration) {
         match self {
-            Self::Name(_) => (3, Duration::from_secs(60)),
+            Self::Name(_) | Self::Known(..) | Self::Again(_) => (3, Duration::from_secs(60)),
             Self::Factor(_) => (3, Duration::from_secs(15 * 60)),
             Self::Client(_) => (10, Duration::from_secs(15 * 60)),
         }
@@ -147,10 +159,12 @@ mod tests {
     #[test]
     fn a_client_is_its_network_and_is_not_cleared_by_one_success() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let (one, other) = (Key::client("2001:db8::1".parse().unwrap()), Key::client("2001:db8::ffff:2".parse().unwrap()));
-        assert_eq!(one, other);
-        assert_ne!(one, Key::client("2001:db8:0:1::1".parse().unwrap()));
-        assert_eq!(Key::client("::ffff:192.0.2.1".parse().unwrap()), Key::client("192.0.2.1".parse().unwrap()));
+        let client = |address: &str| Key::client(address.parse().unwrap());
+        let one = client("2001:db8::1").unwrap();
+        assert_eq!(Some(&one), client("2001:db8::ffff:2").as_ref());
+        assert_ne!(Some(&one), client("2001:db8:0:1::1").as_ref());
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_eq!(["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"].map(client), [const { None }; 4]);
         for _ in 0..10 {
             throttle.begin(std::slice::from_ref(&one), now).unwrap();
         }

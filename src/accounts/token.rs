@@ -16,6 +16,12 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// How exact the time of the last use is kept.
 const SEEN: Duration = Duration::from_secs(60);
 
+/// Takes all tokens of an account back, for the batch of what ends its access: whoever has to be kept out
+/// may have made himself one.
+pub(super) fn revoke_all(name: &str) -> Statement {
+    Statement::new("DELETE FROM account_token WHERE account = ?1").with(name)
+}
+
 /// A token that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewToken {
@@ -36,6 +42,14 @@ pub struct Token {
     pub created_at: SystemTime,
     pub ends_at: SystemTime,
     pub used_at: Option<SystemTime>,
+}
+
+/// A token that somebody shows, and whose it is, with what it may do.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Its id.
+    pub token: String,
+    pub account: Account,
 }
 
 impl Accounts {
@@ -106,11 +120,11 @@ impl Accounts {
         }
     }
 
-    /// Whose token this is, with what it may do; `None` where it is nobody's, or nobody's any more.
+    /// Whose token this is; `None` where it is nobody's, or nobody's any more.
     ///
     /// # Errors
     /// It cannot be known.
-    pub async fn of_token(&self, secret: &str) -> Result<Option<Account>, AccountError> {
+    pub async fn of_token(&self, secret: &str) -> Result<Option<Shown>, AccountError> {
         let now = SystemTime::now();
         let statement = Statement::new("SELECT id, account, scopes, used_at FROM account_token WHERE hash = ?1 AND ends_at > ?2");
         let rows = self.0.database.read(statement.with(fingerprint("token", secret)).with(millis(now))).await?;
@@ -120,11 +134,11 @@ impl Accounts {
             return Ok(None);
         }
         account.rights.only = Some(row.text(2)?.split_ascii_whitespace().filter_map(Permission::parse).collect());
-        let used = row.optional_integer(3)?.map(time);
+        let (token, used) = (row.text(0)?, row.optional_integer(3)?.map(time));
         if used.is_none_or(|used| now.duration_since(used).is_ok_and(|since| since >= SEEN)) {
-            let note = Statement::new("UPDATE account_token SET used_at = ?2 WHERE id = ?1").with(row.text(0)?).with(millis(now));
+            let note = Statement::new("UPDATE account_token SET used_at = ?2 WHERE id = ?1").with(&*token).with(millis(now));
             super::noted("when a token was used last", self.0.database.write(vec![note]).await);
         }
-        Ok(Some(account))
+        Ok(Some(Shown { token, account }))
     }
 }

@@ -44,8 +44,14 @@ words! {
         Assign = "assign",
         /// Evidence was exported.
         Export = "export",
-        /// A search in the journal.
+        /// Rows of the journal left the console as a file.
         Search = "search",
+        /// What `[quarantine]` and `[console]` say is another than before.
         Settings = "settings",
     }
+}
+
+impl Action {
+    /// What somebody does who only looks: as often as he likes, and nothing is changed by it.
+    pub const LOOKS: [Self; 4] = [Self::View, Self::Download, Self::Export, Self::Search];
 }

@@ -14,13 +14,26 @@ pub struct Actor {
     pub name: String,
     /// Where it came from, over the network.
     pub client: Option<IpAddr>,
+    /// The id of the token that a program showed: then it need not have been the person.
+    pub token: Option<String>,
 }
 
 impl Actor {
+    #[must_use]
+    pub fn new(name: impl Into<String>, client: Option<IpAddr>) -> Self {
+        Self { name: name.into(), client, token: None }
+    }
+
     /// Whoever runs the command line.
     #[must_use]
     pub fn local() -> Self {
-        Self { name: format!("uid {}", rustix::process::getuid().as_raw()), client: None }
+        Self::new(format!("uid {}", rustix::process::getuid().as_raw()), None)
+    }
+
+    /// What is done because it is configured so, or is time.
+    #[must_use]
+    pub fn itself() -> Self {
+        Self::new("octroi", None)
     }
 }
 
@@ -42,7 +55,8 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     pub fn of(actor: &'a Actor, action: Action) -> Self {
-        Self { actor, action, object: None, detail: Map::new() }
+        let token = actor.token.iter().map(|token| ("token".to_owned(), token.clone().into()));
+        Self { actor, action, object: None, detail: token.collect() }
     }
 
     /// What it was done to: the id of an entry, the name of an account.

@@ -1,5 +1,5 @@
 //! Finding what was written.
-use super::Audit;
+use super::{Action, Audit};
 use crate::storage::{Row, Statement, StorageError, Value};
 use crate::value::{millis, time};
 use std::time::SystemTime;
@@ -46,6 +46,8 @@ pub struct Filter {
     pub actor: Option<String>,
     pub action: Option<String>,
     pub object: Option<String>,
+    /// Only those who looked ([`Action::LOOKS`]), or only what changed something.
+    pub looks: Option<bool>,
     pub after: Option<SystemTime>,
     pub before: Option<SystemTime>,
     /// Only rows before this one.
@@ -71,11 +73,17 @@ impl Audit {
         .into_iter()
         .filter_map(|(sql, value)| Some((sql, value?)))
         .collect();
-        let sql: Vec<_> = conditions.iter().enumerate().map(|(n, (sql, _))| format!("{sql} ?{}", n + 1)).collect();
+        let mut sql: Vec<_> = conditions.iter().enumerate().map(|(n, (sql, _))| format!("{sql} ?{}", n + 1)).collect();
+        sql.extend(filter.looks.map(looks));
         let filtered = if sql.is_empty() { String::new() } else { format!("WHERE {}", sql.join(" AND ")) };
         let limit = filter.limit.clamp(1, PAGE);
         let statement = Statement::new(format!("SELECT {COLUMNS} FROM audit {filtered} ORDER BY sequence DESC LIMIT {limit}"));
         let statement = conditions.into_iter().fold(statement, |statement, (_, value)| statement.with(value));
         self.database.search(statement).await?.iter().map(Record::read).collect()
     }
+}
+
+fn looks(only: bool) -> String {
+    let words = Action::LOOKS.map(|action| format!("'{}'", action.as_str())).join(", ");
+    format!("action {}IN ({words})", if only { "" } else { "NOT " })
 }

@@ -8,7 +8,7 @@ fn open(directory: &Path) -> Audit {
 }
 
 fn actor() -> Actor {
-    Actor { name: "alice".into(), client: Some("192.0.2.7".parse().unwrap()) }
+    Actor::new("alice", Some("192.0.2.7".parse().unwrap()))
 }
 
 async fn filled(directory: &Path, rows: usize) -> Audit {
@@ -75,6 +75,36 @@ async fn rows_are_found_and_bounded() {
     assert_eq!(page.iter().map(|record| record.sequence).collect::<Vec<_>>(), [3, 2]);
     assert!(audit.list(&Filter { actor: Some("bob".into()), ..Filter::default() }).await.unwrap().is_empty());
     assert_eq!(audit.verify(None).await.unwrap().rows, 6);
+}
+
+#[tokio::test]
+async fn what_a_program_does_is_told_from_what_the_person_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let audit = open(directory.path());
+    let program = Actor { token: Some("01J".into()), ..actor() };
+    audit.record(Event::of(&actor(), Action::Release).on("id")).await.unwrap();
+    audit.record(Event::of(&program, Action::Release).on("id").with("n", 1)).await.unwrap();
+    let details: Vec<_> = audit.list(&Filter { limit: 2, ..Filter::default() }).await.unwrap().into_iter().map(|row| row.detail).collect();
+    assert_eq!(details, [r#"{"n":1,"token":"01J"}"#, "{}"]);
+}
+
+#[tokio::test]
+async fn settings_are_written_down_where_they_are_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let audit = open(directory.path());
+    let settings = |keep: &str| serde_json::Map::from_iter([("quarantine.keep".to_owned(), keep.into())]);
+    assert_eq!(audit.settings(settings("30d")).await, Ok(true));
+    assert_eq!(audit.settings(settings("30d")).await, Ok(false));
+    audit.record(Event::of(&actor(), Action::Note)).await.unwrap();
+    assert_eq!(open(directory.path()).settings(settings("30d")).await, Ok(false), "another start");
+    assert_eq!(audit.settings(settings("1m")).await, Ok(true));
+    assert_eq!(audit.settings(settings("30d")).await, Ok(true));
+    let rows = audit.list(&Filter { action: Some("settings".into()), limit: 10, ..Filter::default() }).await.unwrap();
+    assert_eq!(
+        rows.iter().map(|row| &*row.detail).collect::<Vec<_>>(),
+        ["30d", "1m", "30d"].map(|keep| format!("{{\"quarantine.keep\":\"{keep}\"}}"))
+    );
+    assert!(rows.iter().all(|row| row.actor == "octroi"));
 }
 
 #[tokio::test]

@@ -161,6 +161,9 @@ impl Verify {
         let checked = verify(&read(&self.file)?, &key).map_err(|error| Failure::of(self.file.display(), error))?;
         out.line(format_args!("{} holds: made by {} on {} at {}", self.file.display(), checked.made_by, checked.host, checked.made_at));
         out.line(format_args!("{} files, of entries {}", checked.files, checked.entries.join(", ")));
+        if !checked.audit_cut.is_empty() {
+            out.line(format_args!("the oldest rows of the audit are not in it, of {}", checked.audit_cut.join(", ")));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

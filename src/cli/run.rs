@@ -5,6 +5,7 @@ use super::{
     service::{feed_watchdog, notify, notify_reloading},
 };
 use crate::acme;
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::console;
 use crate::gate::{Gate, release::Recipe};
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
+use serde_json::{Map, Value};
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -86,6 +88,7 @@ pub(super) struct Service {
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
+        let governing = config.governing();
         let Config { gate: setup, metrics: monitoring, console: reviewing, log, traces: exported, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
         let certificates = renewal::files(&setup, &reviewing);
@@ -144,6 +147,7 @@ impl Service {
             exported,
         };
         service.reloaded(true);
+        service.tell(governing);
         service.with_gate(|gate| {
             for (name, address) in gate.addresses() {
                 tracing::info!(listener = &**name, %address, "listening");
@@ -248,7 +252,7 @@ impl Service {
     /// Puts `config` in the place of the one there, or says why not; whether it did.
     fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
-            let certificates = renewal::files(&config.gate, &config.console);
+            let (certificates, governing) = (renewal::files(&config.gate, &config.console), config.governing());
             let drain = config.gate.settings.timeouts.drain;
             let acme = config.gate.settings.tls.acme.clone();
             if config.metrics != self.monitoring || config.log != self.log || config.traces != self.exported {
@@ -274,6 +278,7 @@ impl Service {
                 self.acme = Acme::start(acme, self.known.clone(), &self.metrics);
             }
             (self.certificates, self.drain, self.source) = (certificates, drain, config.source);
+            self.tell(governing);
             Ok(())
         });
         let successful = reloaded.is_ok();
@@ -288,6 +293,16 @@ impl Service {
             }
         }
         successful
+    }
+
+    /// Tells the audit what decides about what is held from now on. Where that fails, the next start does.
+    fn tell(&self, governing: Map<String, Value>) {
+        let Some(store) = self.store() else { return };
+        tokio::spawn(async move {
+            if let Err(error) = Audit::new(store.database).settings(governing).await {
+                tracing::error!("the audit does not have the settings of the quarantine and the console: {error}");
+            }
+        });
     }
 
     fn reloaded(&self, successful: bool) {

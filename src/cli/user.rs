@@ -112,7 +112,7 @@ struct Roles {
 
 /// Take password and second factors away, and print a link to set new ones
 ///
-/// For somebody who has lost them. His sessions end.
+/// For somebody who has lost them. His sessions end, and his tokens are revoked.
 #[derive(Debug, Args)]
 struct Reset {
     #[command(flatten)]

@@ -45,6 +45,11 @@ fn is_value(key: &Key) -> bool {
 }
 
 impl Explained<'_> {
+    /// The names and values of a table.
+    pub(super) fn values<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&'t str, String)> {
+        table.keys.iter().filter(|key| is_value(key)).map(|key| (key.name, self.value(key).0))
+    }
+
     fn heading(&self, table: &Table) -> Option<String> {
         let (parent, key) = table.parent?;
         let shape = self.config.asked.get(parent)?.keys.iter().find(|own| own.name == key).map(|key| &key.shape);

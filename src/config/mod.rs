@@ -3,6 +3,7 @@
 //! `deploy/octroi.toml` documents every key; a test holds the two together.
 
 mod explain;
+mod governing;
 mod report;
 mod schema;
 #[cfg(test)]

@@ -42,6 +42,20 @@ fn the_journal_says_what_it_cannot_do() {
 }
 
 #[test]
+fn what_governs_the_quarantine_is_named_with_its_defaults_and_nothing_else() {
+    let least = parse(LEAST).unwrap().governing();
+    assert!(least.keys().all(|name| name.starts_with("quarantine.") || name.starts_with("console.")), "{least:?}");
+    assert_eq!((&least["quarantine.keep"], &least["console.idle"]), (&"\"30d\"".into(), &"\"15m\"".into()));
+    let other = format!("{LEAST}[quarantine]\nfour_eyes = []\n[quarantine.malware]\nkeep = \"1m\"\n");
+    let other = parse(&other).unwrap().governing();
+    assert_eq!((&other["quarantine.four_eyes"], &other["quarantine.malware.keep"]), (&"[]".into(), &"\"1m\"".into()));
+    assert_eq!(other["quarantine.spam.keep"], least["quarantine.spam.keep"]);
+    assert_ne!(other["quarantine.four_eyes"], least["quarantine.four_eyes"]);
+    let text = serde_json::Value::Object(other).to_string();
+    assert!(text.len() < 3000, "a row of the audit has room for it: {text}");
+}
+
+#[test]
 fn an_empty_file_is_told_what_it_lacks() {
     let found = mistakes("");
     for wanted in ["`hostname` is missing", "`listener` is missing", "`[upstream.default]` is missing"] {

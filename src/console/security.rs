@@ -107,9 +107,9 @@ async fn know(console: &Console, visitor: &Visitor, extensions: &mut axum::http:
         // Programs have tokens. Cookies count for nothing here, so that no other site's page can
         // use them.
         if let Some(token) = &visitor.bearer
-            && let Some(account) = console.accounts().of_token(token).await?
+            && let Some(shown) = console.accounts().of_token(token).await?
         {
-            extensions.insert(Viewer::of_token(account, visitor));
+            extensions.insert(Viewer::of_token(shown, visitor));
         }
         return Ok(());
     }

@@ -14,8 +14,14 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// A browser opens six, and keeps them.
-const BOUNDS: Bounds = Bounds { connections: 256, request: Duration::from_secs(30), life: Duration::from_secs(3600) };
+/// A browser opens six, and keeps them; behind one address sit several people.
+const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    of_one: 48,
+    silent: Duration::from_secs(10),
+    request: Duration::from_secs(30),
+    life: Duration::from_secs(3600),
+};
 
 /// Why there is no console; the administrator's to mend.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Who is signed in.
 use super::{Console, error::Error, visitor::Visitor};
-use crate::accounts::{Account, Permission, Scope, Session, Stage};
+use crate::accounts::{Account, Permission, Scope, Session, Shown, Stage};
 use crate::audit::{Action, Actor, Event};
 use axum::{extract::FromRequestParts, http::request::Parts};
 
@@ -19,12 +19,12 @@ pub struct Viewer {
 
 impl Viewer {
     pub(super) fn of(session: Session, visitor: &Visitor) -> Self {
-        let actor = Actor { name: session.account.name.clone(), client: Some(visitor.client) };
+        let actor = Actor::new(&*session.account.name, Some(visitor.client));
         Self { account: session.account, actor, csrf: session.csrf, session: Some(session.id) }
     }
 
-    pub(super) fn of_token(account: Account, visitor: &Visitor) -> Self {
-        let actor = Actor { name: account.name.clone(), client: Some(visitor.client) };
+    pub(super) fn of_token(Shown { token, account }: Shown, visitor: &Visitor) -> Self {
+        let actor = Actor { token: Some(token), ..Actor::new(&*account.name, Some(visitor.client)) };
         Self { account, actor, csrf: String::new(), session: None }
     }
 

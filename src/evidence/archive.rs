@@ -1,5 +1,9 @@
 //! Making an archive.
-use super::{EvidenceError, MARK, SIGNATURE, SigningKey, statement};
+use super::{
+    EvidenceError, MARK, SIGNATURE, SigningKey,
+    audited::{self, Audited},
+    statement,
+};
 use crate::audit::{self, Audit};
 use crate::journal::{Rows, render};
 use crate::message::spool;
@@ -19,8 +23,6 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Octets of the messages of one archive, which is made in memory.
 pub(super) const MOST: u64 = 256 << 20;
-/// Rows of the audit of one entry.
-const AUDITED: u64 = 1000;
 
 const README: &str = "Evidence from the quarantine of octroi.\n\n\
     With octroi:  octroi evidence verify FILE --key PUBLIC.pem\n\n\
@@ -80,7 +82,6 @@ impl Exporter<'_> {
         }
         let mut archive = Archive { zip: ZipWriter::new(Cursor::new(Vec::new())), files: Vec::new() };
         archive.add("README.txt", README.as_bytes())?;
-        let mut audited = Vec::new();
         let mut known = HashSet::new();
         let entries: Vec<&Entry> = entries.iter().filter(|entry| known.insert(&*entry.id)).collect();
         for &entry in &entries {
@@ -96,18 +97,18 @@ impl Exporter<'_> {
             {
                 archive.add_json(&format!("{at}/journal.json"), &render::json(&row))?;
             }
-            let filter = audit::Filter { object: Some(entry.id.clone()), limit: AUDITED, ..audit::Filter::default() };
-            audited.extend(self.audit.list(&filter).await?);
         }
-        audited.sort_by_key(|record| record.sequence);
-        archive.add_json("audit.json", &Value::from_iter(audited.iter().map(record)))?;
+        let ids: Vec<_> = entries.iter().map(|entry| &*entry.id).collect();
+        let audited = Audited::read(self.audit, &ids, audited::MOST).await?;
+        archive.add_json("audit.json", &Value::from_iter(audited.rows.iter().map(record)))?;
         let manifest = json!({
             "format": "octroi-evidence-1",
             "made_at": rfc3339(SystemTime::now()),
             "made_by": by,
             "host": host,
             "octroi": env!("CARGO_PKG_VERSION"),
-            "entries": entries.iter().map(|entry| &entry.id).collect::<Vec<_>>(),
+            "entries": ids,
+            "audit_cut": audited.cut,
             "public_key": key.public(),
             "files": archive.files,
         });

@@ -9,7 +9,9 @@
 //!   entries/ID/entry.json     envelope, client, TLS, findings, stages, what became of it
 //!   entries/ID/notes.json     what reviewers wrote down, and releases that were asked for
 //!   entries/ID/journal.json   the journal's row of the message
-//!   audit.json                who did what with them, each with its hash and the one before
+//!   audit.json                who did what with them, each with its hash and the one before; where it
+//!                             would be too long the oldest looks are missing, and `audit_cut` in the
+//!                             manifest names the entries
 //! (the comment of the archive) the signature over all octets before it
 //! ```
 //!
@@ -18,6 +20,7 @@
 //! and stays below `state_dir`; to check an archive takes its public half and nothing else.
 
 mod archive;
+mod audited;
 mod key;
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,7 @@ async fn made() -> (Vec<u8>, [u8; 32], tempfile::TempDir) {
         };
         let id = quarantine.keep(held).await.unwrap().id().to_string();
         quarantine.note(&id, "anna", "look at this").await.unwrap();
-        let actor = Actor { name: "anna".into(), client: None };
+        let actor = Actor::new("anna", None);
         audit.record(Event::of(&actor, Action::Note).on(&id)).await.unwrap();
         entries.push(quarantine.entry(&id).await.unwrap());
     }

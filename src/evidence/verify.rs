@@ -23,6 +23,8 @@ pub struct Checked {
     pub made_by: String,
     pub host: String,
     pub entries: Vec<String>,
+    /// Those that more was done with than the archive has of the audit.
+    pub audit_cut: Vec<String>,
     /// Files whose digests were compared.
     pub files: usize,
 }
@@ -60,12 +62,16 @@ pub fn verify(octets: &[u8], key: &[u8; 32]) -> Result<Checked, EvidenceError> {
     if archive.len() != names.len() || archive.file_names().any(|name| !name.is_ok_and(|name| names.contains(&*name))) {
         return Err(changed("there are files in it that the manifest does not list"));
     }
-    let entries = manifest.get("entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let ids = |key: &str| {
+        let ids = manifest.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    };
     Ok(Checked {
         made_at: text("made_at"),
         made_by: text("made_by"),
         host: text("host"),
-        entries: entries.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
+        entries: ids("entries"),
+        audit_cut: ids("audit_cut"),
         files: listed.len(),
     })
 }

@@ -1,7 +1,8 @@
 //! How many connections may be open at once: over all, and from one client.
+use crate::value::network;
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -65,17 +66,6 @@ impl Drop for Place {
                 open.by_client.remove(&self.client);
             }
         }
-    }
-}
-
-/// Whoever has one address of an IPv6 /64 has them all.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The caretaker: what is too old goes, what a crash has left is found and repaired.
 use super::{Quarantine, QuarantineError, Retention, allowance::REMEMBERED, millis, time};
+use crate::audit::{Action, Actor, Event};
 use crate::chain::HoldClass;
 use crate::storage::{Row, Statement, StorageError};
 use crate::telemetry::{Holding, QuarantineDeletion};
@@ -12,27 +13,35 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
+/// Between two repairs: content that no entry owns is also left where it could not be removed.
+const REPAIR_EVERY: Duration = Duration::from_secs(86_400);
 /// Between two looks at what is held, for the metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// A content without an entry may be that of a message that is being stored; after an hour it is not.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 /// Entries looked at in one step.
 const STEP: usize = 200;
+/// Of so many that go in one step the audit has every id; of more the first and the last.
+const NAMED: usize = 50;
 /// Who did it, where nobody did.
 const CARETAKER: &str = "octroi";
 
 impl Quarantine {
-    /// Repairs what the last run left, then looks after retention, until cancelled.
+    /// Repairs what the last run left, and once a day what was left since, and looks after retention,
+    /// until cancelled.
     pub async fn tend(self, cancelled: CancellationToken) {
         let work = async {
             let mut seen = None;
             self.count_deeds(&mut seen).await;
             self.measure().await;
-            if let Err(error) = self.repair(ORPHAN_AGE).await {
-                tracing::error!("the quarantine cannot be looked through: {error}");
-            }
-            let mut due = Instant::now();
+            let (mut repair, mut due) = (Instant::now(), Instant::now());
             loop {
+                if repair <= Instant::now() {
+                    repair = Instant::now() + REPAIR_EVERY;
+                    if let Err(error) = self.repair(ORPHAN_AGE).await {
+                        tracing::error!("the quarantine cannot be looked through: {error}");
+                    }
+                }
                 if due <= Instant::now() {
                     due = Instant::now() + EVERY;
                     if let Err(error) = self.expire(SystemTime::now()).await {
@@ -78,13 +87,10 @@ impl Quarantine {
                      ORDER BY id LIMIT ?3",
                 );
                 let rows = self.0.database.read(old.with(class.as_str()).with(millis(limit)).with(STEP as u64)).await?;
-                for row in &rows {
-                    match self.remove(&row.text(0)?, CARETAKER.into(), QuarantineDeletion::Age).await {
-                        // Somebody else was there first.
-                        Ok(()) | Err(QuarantineError::Conflict(_)) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
+                let mut removed = Vec::new();
+                let done = self.remove_all(&rows, &mut removed).await;
+                self.tell(class, &removed).await?;
+                done?;
                 if rows.len() < STEP {
                     break;
                 }
@@ -94,6 +100,34 @@ impl Quarantine {
         let over = now.checked_sub(REMEMBERED).map_or(0, millis);
         self.0.database.write(vec![Statement::new("DELETE FROM quarantine_allowance WHERE expires_at < ?1").with(over)]).await?;
         Ok(())
+    }
+
+    /// Removes what `rows` are the ids of; `removed` has those that it was.
+    async fn remove_all(&self, rows: &[Row], removed: &mut Vec<String>) -> Result<(), QuarantineError> {
+        for row in rows {
+            let id = row.text(0)?;
+            match self.remove(&id, CARETAKER.into(), QuarantineDeletion::Age).await {
+                Ok(()) => removed.push(id),
+                // Somebody else was there first.
+                Err(QuarantineError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the audit what has gone by age: a row for each step, and not for each entry, since nothing of
+    /// the audit ever goes.
+    async fn tell(&self, class: HoldClass, removed: &[String]) -> Result<(), QuarantineError> {
+        let entries: Vec<&str> = match removed {
+            [] => return Ok(()),
+            [first, .., last] if removed.len() > NAMED => vec![first, "…", last],
+            few => few.iter().map(String::as_str).collect(),
+        };
+        let actor = Actor::itself();
+        let event = Event::of(&actor, Action::Delete).with("class", class.as_str()).with("reason", "age");
+        let event = event.with("count", removed.len()).with("entries", entries);
+        Ok(self.0.database.write(vec![event.statement()]).await.map(drop)?)
     }
 
     /// Rows of what was deleted long enough ago go, a few at a time: mail that is to be held waits for

@@ -15,6 +15,10 @@ pub enum StorageError {
     /// A statement that must change something did not, so none of its batch did.
     #[error("it is not as it was expected to be any more")]
     Unchanged,
+    /// The schema forbids it: a second row of one key, a change of what is never changed. Nothing of its
+    /// batch was written.
+    #[error("database: {0}")]
+    Refused(Box<str>),
     /// The file was removed or replaced while it was open: what is written now, nobody finds again.
     #[error("{0} is not the file any more that was opened")]
     Gone(Box<str>),
@@ -41,6 +45,11 @@ impl StorageError {
         }
     }
 
+    /// Whether it is the batch's own, and others that share its transaction can be committed.
+    pub(super) fn is_of_its_batch(&self) -> bool {
+        matches!(self, Self::Unchanged | Self::Refused(_))
+    }
+
     /// Whether it is certain that nothing was written.
     #[must_use]
     pub fn leaves_nothing(&self) -> bool {
@@ -53,6 +62,7 @@ impl From<rusqlite::Error> for StorageError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full("database".into()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::ConstraintViolation) => Self::Refused(error.to_string().into()),
             _ => Self::Failed(format!("database: {error}").into()),
         }
     }

@@ -38,6 +38,23 @@ async fn batches_that_share_a_commit_fail_alone() {
 }
 
 #[tokio::test]
+async fn what_the_schema_refuses_fails_alone_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    let writes = (0..200_u64).map(|n| {
+        let refused = "INSERT INTO quarantine_usage (class, entries, stored) VALUES ('spam', 0, 0)";
+        let count = "UPDATE quarantine_usage SET entries = entries + 1 WHERE class = 'spam'";
+        let also = (n % 2 != 0).then(|| Statement::new(refused));
+        database.write(std::iter::once(Statement::new(count)).chain(also).collect())
+    });
+    let answers = futures_util::future::join_all(writes).await;
+    let refused = answers.iter().filter_map(|answer| answer.as_ref().err()).collect::<Vec<_>>();
+    assert_eq!(refused.len(), 100);
+    assert!(refused.iter().all(|error| matches!(error, StorageError::Refused(_)) && error.leaves_nothing()), "{refused:?}");
+    assert_eq!(entries(&database, "spam").await, 100);
+}
+
+#[tokio::test]
 async fn what_is_written_is_there_when_it_is_opened_again_and_two_may_work_beside_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(directory.path());

@@ -1,11 +1,13 @@
 //! A listener for HTTP that cannot be held open: connections are few, each has a deadline for its
 //! request and a bound on its life.
+use crate::value::network;
 use std::{
+    collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -23,6 +25,10 @@ use tokio::{
 pub struct Bounds {
     /// Open at once.
     pub connections: usize,
+    /// Of those, from one IPv4 address or IPv6 /64; from this machine as many as there are.
+    pub of_one: usize,
+    /// For the first octets of the first request, counted from accept.
+    pub silent: Duration,
     /// For a request to be complete, counted from accept or from the last octet of the answer before;
     /// a handshake of TLS is part of the first. Does not count while it is [worked on](Work).
     pub request: Duration,
@@ -34,13 +40,14 @@ pub struct Bounds {
 pub struct Guarded<W> {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    peers: Peers,
     bounds: Bounds,
     wrap: W,
 }
 
 impl<W> Guarded<W> {
     pub fn new(listener: TcpListener, bounds: Bounds, wrap: W) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(bounds.connections)), bounds, wrap }
+        Self { listener, places: Arc::new(Semaphore::new(bounds.connections)), peers: Peers::default(), bounds, wrap }
     }
 }
 
@@ -57,7 +64,11 @@ where
             // Closed by nobody, so that this never fails.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { std::future::pending().await };
             match self.listener.accept().await {
-                Ok((stream, peer)) => return (Connection::new((self.wrap)(stream), self.bounds, place), peer),
+                Ok((stream, peer)) => {
+                    // One who has all he may have is let go at once: his others would be everybody's.
+                    let Some(counted) = self.peers.count(peer.ip(), self.bounds.of_one) else { continue };
+                    return (Connection::new((self.wrap)(stream), self.bounds, (place, counted)), peer);
+                }
                 // Out of descriptors, most likely; at once again would only burn the processor.
                 Err(_) => sleep(Duration::from_millis(500)).await,
             }
@@ -93,20 +104,55 @@ impl Drop for Begun {
     }
 }
 
+/// Connections by peer.
+#[derive(Debug, Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of a peer's connections; ends when it is dropped.
+struct Counted(Peers, IpAddr);
+
+impl Peers {
+    /// `None` where there are `most` already.
+    fn count(&self, peer: IpAddr, most: usize) -> Option<Counted> {
+        let most = if peer.to_canonical().is_loopback() { usize::MAX } else { most };
+        let peer = network(peer);
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&peer).copied().unwrap_or(0);
+        (count < most).then(|| {
+            open.insert(peer, count + 1);
+            Counted(self.clone(), peer)
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Self(Peers(open), peer) = self;
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(peer)),
+        }
+    }
+}
+
 /// A connection with a deadline.
 pub struct Connection<S> {
     stream: S,
     work: Work,
     deadline: Pin<Box<Sleep>>,
     request: Duration,
+    begun: Instant,
+    is_silent: bool,
     end: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Counted),
 }
 
 impl<S> Connection<S> {
-    fn new(stream: S, Bounds { request, life, .. }: Bounds, place: OwnedSemaphorePermit) -> Self {
-        let now = Instant::now();
-        Self { stream, work: Work::default(), deadline: Box::pin(sleep_until(now + request)), request, end: now + life, _place: place }
+    fn new(stream: S, Bounds { silent, request, life, .. }: Bounds, place: (OwnedSemaphorePermit, Counted)) -> Self {
+        let begun = Instant::now();
+        let deadline = Box::pin(sleep_until(begun + silent.min(request)));
+        Self { stream, work: Work::default(), deadline, request, begun, is_silent: true, end: begun + life, _place: place }
     }
 
     /// To say that a request of this connection is worked on.
@@ -138,7 +184,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         if let Poll::Ready(late) = self.poll_deadline(cx) {
             return Poll::Ready(Err(late));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        if self.is_silent && buffer.filled().len() > before {
+            self.is_silent = false;
+            let deadline = (self.begun + self.request).min(self.end);
+            self.deadline.as_mut().reset(deadline);
+        }
+        Poll::Ready(read)
     }
 }
 
@@ -163,7 +216,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { connections: 16, request: Duration::from_secs(10), life: Duration::from_secs(300) };
+    const BOUNDS: Bounds = Bounds {
+        connections: 16,
+        of_one: 4,
+        silent: Duration::from_secs(3),
+        request: Duration::from_secs(10),
+        life: Duration::from_secs(300),
+    };
+
+    #[test]
+    fn nobody_has_all_the_places_but_this_machine() {
+        let (peers, address) = (Peers::default(), |text: &str| text.parse::<IpAddr>().unwrap());
+        let mut open: Vec<_> = (0..9).filter_map(|n| peers.count(address(&format!("2001:db8::{n}")), BOUNDS.of_one)).collect();
+        assert_eq!(open.len(), BOUNDS.of_one);
+        assert!(peers.count(address("2001:db8:0:1::1"), BOUNDS.of_one).is_some());
+        open.pop();
+        assert!(peers.count(address("2001:db8::5"), BOUNDS.of_one).is_some());
+        for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            open.extend((0..99).map(|_| peers.count(address(here), BOUNDS.of_one).unwrap()));
+        }
+        drop(open);
+        assert!(peers.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_begun_a_request_has_the_time_for_it() {
+        use axum::serve::Listener;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut guarded = Guarded::new(listener, BOUNDS, |stream| stream);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = guarded.accept().await;
+        client.write_all(b"GET").await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(connection.read(&mut [0; 16]).await.unwrap(), 3);
+        assert_eq!(connection.read(&mut [0; 16]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!((BOUNDS.request - BOUNDS.silent..=BOUNDS.request + BOUNDS.silent).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_says_nothing_is_let_go() {
@@ -178,7 +268,7 @@ mod tests {
         let begun = Instant::now();
         let error = connection.read(&mut [0; 16]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= BOUNDS.request);
+        assert!((BOUNDS.silent..BOUNDS.request).contains(&begun.elapsed()));
         drop(connection);
         assert_eq!(guarded.places.available_permits(), BOUNDS.connections);
     }

@@ -44,7 +44,13 @@ pub struct Server {
 }
 
 /// Prometheus opens one, a person a few.
-const BOUNDS: Bounds = Bounds { connections: 16, request: Duration::from_secs(10), life: Duration::from_secs(300) };
+const BOUNDS: Bounds = Bounds {
+    connections: 16,
+    of_one: 16,
+    silent: Duration::from_secs(10),
+    request: Duration::from_secs(10),
+    life: Duration::from_secs(300),
+};
 
 impl Server {
     /// Listens on `address` and starts the thread.

@@ -5,6 +5,7 @@
 mod duration;
 mod hex;
 mod id;
+mod network;
 mod owner;
 mod reasons;
 mod secret;
@@ -16,6 +17,7 @@ mod words;
 pub use duration::parse_duration;
 pub use hex::hex;
 pub use id::Id;
+pub use network::network;
 pub use owner::with_owner;
 pub(crate) use reasons::reasons;
 pub use secret::Secret;

@@ -1,5 +1,5 @@
 //! `/accounts`: for administrators.
-use crate::accounts::{Account, AccountError, Enrolment, Listed, NewAccount, Permission, Role};
+use crate::accounts::{Account, AccountError, Enrolment, Listed, NewAccount, Permission, Role, Token};
 use crate::console::{Console, Error, Fields, Flash, Frame, Posted, Said, Viewer, escape, moment, page};
 use askama::Template;
 use axum::{
@@ -18,6 +18,7 @@ pub(super) fn routes() -> Router<Console> {
         .route("/accounts/{name}/enable", post(enable))
         .route("/accounts/{name}/reset", post(reset))
         .route("/accounts/{name}/sessions/end", post(end_sessions))
+        .route("/accounts/{name}/tokens/revoke", post(revoke_token))
 }
 
 #[derive(Template)]
@@ -33,6 +34,7 @@ struct One {
     frame: Frame,
     account: Account,
     sessions: Vec<Listed>,
+    tokens: Vec<Token>,
     /// It is the administrator's own.
     own: bool,
 }
@@ -57,7 +59,8 @@ async fn show(State(console): State<Console>, viewer: Viewer, frame: Frame, Path
     viewer.need(Permission::AccountsManage)?;
     let account = console.accounts().account(&name).await?;
     let sessions = console.accounts().sessions(&name).await?;
-    page(One { frame: frame.at("accounts"), own: account.name == viewer.name(), account, sessions })
+    let tokens = console.accounts().tokens(Some(&name)).await?;
+    page(One { frame: frame.at("accounts"), own: account.name == viewer.name(), account, sessions, tokens })
 }
 
 fn rights(fields: &Fields) -> (Vec<Role>, Vec<String>) {
@@ -165,4 +168,18 @@ async fn end_sessions(
     viewer.need(Permission::AccountsManage)?;
     console.accounts().end_sessions(&name, None, viewer.session.as_deref().unwrap_or_default(), &viewer.actor).await?;
     Ok(said(&name, Flash::good(frame.t("account.sessions_ended"))))
+}
+
+async fn revoke_token(
+    State(console): State<Console>,
+    viewer: Viewer,
+    frame: Frame,
+    Path(name): Path<String>,
+    Posted(fields): Posted,
+) -> Result<Response, Error> {
+    viewer.need(Permission::AccountsManage)?;
+    match console.accounts().revoke_token(fields.get("id"), Some(&name), &viewer.actor).await {
+        Ok(()) => Ok(said(&name, Flash::good(frame.t("account.token_revoked")))),
+        Err(error) => not_done(&frame, error, &format!("/accounts/{}", escape(&name))),
+    }
 }

@@ -44,6 +44,7 @@ impl Asked {
             before: day(&self.to).map(|day| day + DAY),
             below: self.below,
             limit: PAGE as u64 + 1,
+            ..Filter::default()
         }
     }
 

@@ -149,10 +149,8 @@ impl Writer<'_> {
     }
 
     fn attributes<'v>(&self, tag: &mut String, name: &str, value: &dyn Fn(&str) -> Option<&'v str>) {
-        let mut style = value("style").map_or_else(String::new, style::kept);
-        for (attribute, property) in [("bgcolor", "background-color"), ("color", "color"), ("align", "text-align")] {
-            style.push_str(&value(attribute).map_or_else(String::new, |value| style::colour(property, value)));
-        }
+        let text = |name| value(name).unwrap_or_default();
+        let style = style::kept(text("style"), text("bgcolor"), text("color"), text("align"));
         if !style.is_empty() {
             tag.push_str(&format!(" style=\"{style}\""));
         }

@@ -2,6 +2,7 @@ mod decisions;
 mod lists;
 
 use super::*;
+use crate::audit::{self, Audit};
 use crate::chain::{Finding, Hold, HoldClass};
 use crate::message::{Client, Content, HeaderBlock, spool};
 use crate::smtp::{self, Address, Custody as _, Mail, ReversePath};
@@ -133,6 +134,14 @@ async fn what_is_too_old_goes_but_not_from_under_legal_hold() {
     place.quarantine.expire(SystemTime::now() + 29 * day).await.unwrap();
     assert_eq!((place.state(&old).await, place.state(&under_hold).await), (State::Held, State::Held));
     place.quarantine.expire(SystemTime::now() + 31 * day).await.unwrap();
+    // The audit has it, though nobody did it, and where nothing went it has nothing.
+    place.quarantine.expire(SystemTime::now() + 31 * day).await.unwrap();
+    let rows =
+        Audit::new(place.quarantine.0.database.clone()).list(&audit::Filter { limit: 10, ..audit::Filter::default() }).await.unwrap();
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!((&*row.actor, &*row.action, row.object.as_deref()), ("octroi", "delete", None));
+    let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap();
+    assert_eq!(detail, serde_json::json!({ "class": "policy", "reason": "age", "count": 1, "entries": [old] }));
     // Deleted, and its row gone as well: it has been there for as long as it was to be.
     assert!(place.quarantine.entry(&old).await.is_err() && !place.blob(&old).exists());
     assert_eq!(place.state(&under_hold).await, State::Held);
@@ -159,6 +168,40 @@ async fn what_a_crash_left_is_found_and_repaired() {
     assert!(matches!(place.quarantine.claim(entry, claim(&[], false)).await, Err(QuarantineError::Conflict(_))));
     place.quarantine.delete(&lost, "a test").await.unwrap();
     assert_eq!(place.usage("policy").await.0, 1);
+}
+
+#[tokio::test]
+async fn what_no_entry_owns_any_more_is_looked_for_every_day() {
+    let place = Place::new();
+    let whole = place.keep(&["b@example.org"]).await;
+    let orphan = || {
+        let id = Id::generate().to_string();
+        std::fs::copy(place.blob(&whole), place.blob(&id)).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+        std::fs::File::options().write(true).open(place.blob(&id)).unwrap().set_modified(old).unwrap();
+        place.blob(&id)
+    };
+    let gone = async |orphan: &std::path::Path| {
+        for _ in 0..3600 {
+            if !orphan.exists() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        false
+    };
+    let first = orphan();
+    // Only now: what is kept has a deadline.
+    tokio::time::pause();
+    let cancelled = tokio_util::sync::CancellationToken::new();
+    let tended = tokio::spawn(place.quarantine.clone().tend(cancelled.clone()));
+    assert!(gone(&first).await, "at the start");
+    let second = orphan();
+    tokio::time::advance(Duration::from_secs(86_400)).await;
+    assert!(gone(&second).await, "a day later");
+    cancelled.cancel();
+    tended.await.unwrap();
+    assert!(place.blob(&whole).exists());
 }
 
 #[tokio::test]

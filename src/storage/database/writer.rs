@@ -60,7 +60,7 @@ impl Writer {
         self.connection.query_row("PRAGMA wal_checkpoint(passive)", [], done).unwrap_or(false)
     }
 
-    /// What each job gets to hear, once all is on disk; an error is everybody's.
+    /// What each job gets to hear, once all is on disk; an error that is not of one batch is everybody's.
     fn commit(&mut self, jobs: &[Job]) -> Result<Vec<Changed>, StorageError> {
         // SQLite would go on writing to a file that has no name any more.
         if Identity::of(&self.path)? != self.identity {
@@ -70,7 +70,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             answers.push(match apply(&mut transaction, &job.batch) {
-                Err(error) if error != StorageError::Unchanged => return Err(error),
+                Err(error) if !error.is_of_its_batch() => return Err(error),
                 answer => answer,
             });
         }

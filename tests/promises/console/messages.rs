@@ -49,6 +49,8 @@ fn a_message_is_found_and_says_why_it_fared_as_it_did() {
     let csv = web.get("/messages.csv?sender=%40example.net").must(200);
     assert!(csv.header("content-disposition").unwrap().contains("messages.csv"));
     assert_eq!(csv.text().lines().count(), 1 + 4, "{}", csv.text());
+    let audit = gate.octroi(&["audit", "list", "--action", "search"], "").text;
+    assert!(audit.contains("auditor") && audit.contains(r#""query":"sender=%40example.net","rows":4"#), "{audit}");
     let json = web.get("/messages.json?q=minutes").must(200).text();
     let row: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&row["verdict"], &row["nrcpt"]), (&"delivered".into(), &2.into()));

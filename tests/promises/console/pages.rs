@@ -1,6 +1,7 @@
 //! Every page with every role, and how each looks.
 use super::people::{PASSWORD, Person};
-use crate::support::{Browser, Mta, Web};
+use crate::support::{Browser, Gate, Mta, Web, wait};
+use rustix::process::Signal;
 
 /// A page and who may see it, of reviewer, senior, auditor and administrator.
 pub struct Row {
@@ -36,6 +37,7 @@ const ACTIONS: &[Action] = &[
     ("/accounts/dave/enable", &[], [false, false, false, true]),
     ("/accounts/dave/reset", &[], [false, false, false, true]),
     ("/accounts/dave/sessions/end", &[], [false, false, false, true]),
+    ("/accounts/dave/tokens/revoke", &[("id", "x")], [false, false, false, true]),
 ];
 
 /// Endpoints of the API, and the scope each needs.
@@ -116,14 +118,69 @@ fn the_chain_is_proven_and_a_broken_one_is_seen() {
     let mta = Mta::start();
     let gate = super::gate(&mta);
     Person::new(&gate, "alice", &["auditor"], &[]);
+    wait::until("the settings in the audit", || settings(&gate).pop());
     let whole = gate.octroi(&["audit", "verify"], "");
-    assert!(whole.success && whole.text.starts_with("whole: 2 rows"), "{}", whole.text);
+    assert!(whole.success && whole.text.starts_with("whole: 3 rows"), "{}", whole.text);
     let head = whole.text.trim().rsplit(' ').next().unwrap().to_owned();
     assert!(gate.octroi(&["user", "disable", "alice"], "").success);
     assert!(gate.octroi(&["audit", "verify", "--head", &head], "").success);
     gate.log_line(&["audit head", "hash="]);
     let unknown = gate.octroi(&["audit", "verify", "--head", &"f".repeat(64)], "");
     assert!(!unknown.success && unknown.text.contains("cut off"), "{}", unknown.text);
+}
+
+/// What the audit has of settings, the newest first.
+fn settings(gate: &Gate) -> Vec<String> {
+    let list = gate.octroi(&["audit", "list", "--action", "settings"], "").text;
+    list.lines().filter(|line| line.contains("quarantine.keep")).map(str::to_owned).collect()
+}
+
+#[test]
+fn settings_that_are_relaxed_for_an_hour_are_in_the_audit() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    wait::until("those it has started with", || settings(&gate).pop());
+    gate.reconfigure("[console]", "[quarantine]\nfour_eyes = []\nkeep = \"90s\"\n[console]");
+    gate.signal(Signal::HUP);
+    let relaxed = wait::until("the others", || settings(&gate).into_iter().next().filter(|line| line.contains("90s")));
+    assert!(relaxed.contains("octroi") && relaxed.contains(r#""quarantine.four_eyes":"[]""#), "{relaxed}");
+    // The same once more is nothing new.
+    gate.signal(Signal::HUP);
+    wait::until("two readings", || {
+        Some(()).filter(|()| gate.log().iter().filter(|line| line.contains("holds for new sessions")).count() == 2)
+    });
+    gate.reconfigure("[quarantine]\nfour_eyes = []\nkeep = \"90s\"\n", "");
+    gate.signal(Signal::HUP);
+    wait::until("those before", || Some(()).filter(|()| settings(&gate).len() == 3));
+    assert!(!settings(&gate)[0].contains("90s") && gate.octroi(&["audit", "verify"], "").success);
+}
+
+#[test]
+fn an_administrator_sees_tokens_and_takes_them_back_and_a_reset_takes_all() {
+    let mta = Mta::start();
+    let gate = super::gate(&mta);
+    let admin = Person::new(&gate, "admin", &["administrator"], &[]);
+    Person::new(&gate, "alice", &["auditor"], &[]);
+    let token = |label: &str| {
+        let said = gate.octroi(&["user", "token", "add", "alice", "--scope", "audit.read", "--label", label], "");
+        assert!(said.success, "{}", said.text);
+        Web::new(gate.console()).with("Authorization", &format!("Bearer {}", said.text.trim()))
+    };
+    let (mut one, mut other) = (token("first"), token("second"));
+    for web in [&mut one, &mut other] {
+        web.get("/api/v1/whoami").must(200);
+    }
+    let mut web = admin.web(&gate);
+    let page = web.get("/accounts/alice").must(200);
+    let (csrf, text) = (page.csrf(), page.text());
+    let row = text.split("<tr>").find(|row| row.contains(">first<")).unwrap();
+    let id = row.split("name=\"id\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    web.post("/accounts/alice/tokens/revoke", &[("csrf", &csrf), ("id", id)]).to();
+    one.get("/api/v1/whoami").must(401);
+    other.get("/api/v1/whoami").must(200);
+    assert!(!web.get("/accounts/alice").must(200).text().contains(">first<"));
+    web.post("/accounts/alice/reset", &[("csrf", &csrf)]).must(200);
+    other.get("/api/v1/whoami").must(401);
 }
 
 #[test]

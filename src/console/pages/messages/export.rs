@@ -1,5 +1,6 @@
 //! What a search has found, as CSV and as JSON (a row a line).
 use crate::accounts::{Permission, Scope};
+use crate::audit::Action;
 use crate::console::{
     Console, Error, Viewer,
     messages::{Filter, search},
@@ -7,7 +8,7 @@ use crate::console::{
 use crate::journal::{PAGE, Row, render};
 use axum::{
     Router,
-    extract::{Query as Asked, State},
+    extract::{Query as Asked, RawQuery, State},
     http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
@@ -15,35 +16,65 @@ use axum::{
 
 /// Rows of one download; more are asked for with `octroi hunt`, or by a narrower search.
 const ROWS: usize = 10_000;
+/// Octets of what was searched for, as the audit keeps it.
+const QUERY: usize = 1000;
 
 pub(super) fn routes() -> Router<Console> {
     Router::new().route("/messages.csv", get(csv)).route("/messages.json", get(json))
 }
 
-async fn csv(State(console): State<Console>, viewer: Viewer, Asked(filter): Asked<Filter>) -> Result<Response, Error> {
+async fn csv(
+    State(console): State<Console>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+    Asked(filter): Asked<Filter>,
+) -> Result<Response, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
-    let text = all(&console, filter, &scope, render::csv_line(render::csv_names()), |row| render::csv_line(render::csv_cells(row))).await?;
+    let (text, rows) =
+        all(&console, filter, &scope, render::csv_line(render::csv_names()), |row| render::csv_line(render::csv_cells(row))).await?;
+    told(&console, &viewer, query, rows).await?;
     Ok(file("text/csv; charset=utf-8", "messages.csv", text))
 }
 
-async fn json(State(console): State<Console>, viewer: Viewer, Asked(filter): Asked<Filter>) -> Result<Response, Error> {
+async fn json(
+    State(console): State<Console>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+    Asked(filter): Asked<Filter>,
+) -> Result<Response, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
-    let text = all(&console, filter, &scope, String::new(), |row| format!("{}\n", render::json(row))).await?;
+    let (text, rows) = all(&console, filter, &scope, String::new(), |row| format!("{}\n", render::json(row))).await?;
+    told(&console, &viewer, query, rows).await?;
     Ok(file("application/x-ndjson", "messages.json", text))
 }
 
-async fn all(console: &Console, mut filter: Filter, scope: &Scope, mut text: String, line: fn(&Row) -> String) -> Result<String, Error> {
+/// Who takes so many rows away, and of what: before they leave.
+async fn told(console: &Console, viewer: &Viewer, query: Option<String>, rows: usize) -> Result<(), Error> {
+    let query = query.unwrap_or_default();
+    let query = query.get(..query.floor_char_boundary(QUERY)).unwrap_or_default();
+    Ok(console.audit().record(viewer.did(Action::Search).with("query", query).with("rows", rows)).await?)
+}
+
+async fn all(
+    console: &Console,
+    mut filter: Filter,
+    scope: &Scope,
+    mut text: String,
+    line: fn(&Row) -> String,
+) -> Result<(String, usize), Error> {
+    let mut rows = 0;
     for _ in 0..ROWS / usize::try_from(PAGE).unwrap_or(ROWS) {
         let found = search(console, &filter, scope, PAGE).await?.map_err(|field| Error::Bad(field.said()))?;
         let Some(last) = found.last().map(|seen| seen.row.key) else { break };
         filter.below = last.to_string();
-        let count = found.len() as u64;
+        let count = found.len();
+        rows += count;
         text.extend(found.into_iter().map(|seen| line(&seen.into_row())));
-        if count < PAGE {
+        if (count as u64) < PAGE {
             break;
         }
     }
-    Ok(text)
+    Ok((text, rows))
 }
 
 fn file(kind: &'static str, name: &str, text: String) -> Response {

@@ -1,6 +1,6 @@
 //! One entry.
 use super::{
-    history::{self, Event},
+    history::{self, History},
     open,
     query::{Extra, Wanted},
     row::{Row, class_colour, differs, findings, state_colour},
@@ -30,7 +30,7 @@ struct Page {
     stages: Vec<Stage>,
     findings: Vec<(String, String)>,
     recipients: Vec<To>,
-    history: Vec<Event>,
+    history: History,
     request: Option<Request>,
     denied: Option<Request>,
     /// What is shown of the content; `None` where it is not his to see.

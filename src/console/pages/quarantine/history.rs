@@ -1,13 +1,23 @@
 //! What became of an entry: who looked at it, who decided what, what was written down.
 use super::row::minute;
+use crate::audit::{Audit, Filter, Record};
 use crate::console::{Console, Error, Frame, Language, facts::facts};
 use crate::preview::visible;
 use crate::quarantine::{Entry, Visible};
+use crate::storage::StorageError;
 use serde_json::Value;
 use std::{borrow::Cow, time::SystemTime};
 
-/// Rows that are shown; the audit has all.
-const SHOWN: u64 = 200;
+/// Rows that are shown of what was done, and of who looked; the audit has all.
+const SHOWN: usize = 200;
+
+/// What the page tells.
+pub(super) struct History {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// There is more than that, and older.
+    pub is_cut: bool,
+}
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -18,10 +28,10 @@ pub(super) struct Event {
     pub detail: String,
 }
 
-pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry, seen: &Visible) -> Result<Vec<Event>, Error> {
-    let filter = crate::audit::Filter { object: Some(entry.id.clone()), limit: SHOWN, ..Default::default() };
+pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry, seen: &Visible) -> Result<History, Error> {
+    let (records, is_cut) = recorded(console.audit(), &entry.id, SHOWN).await?;
     let mut events: Vec<(SystemTime, Event)> = Vec::new();
-    for record in console.audit().list(&filter).await? {
+    for record in records {
         let (key, detail) = told(&record.action, &shown(&record.detail, seen), frame.language);
         let what = frame.language.t(&format!("quarantine.history.{key}")).to_owned();
         events.push((record.at, Event { at: minute(record.at), who: visible(&record.actor), what, detail }));
@@ -53,7 +63,22 @@ pub(super) async fn of(console: &Console, frame: &Frame, entry: &Entry, seen: &V
             _ => told.push(event),
         }
     }
-    Ok(told)
+    Ok(History { events: told, is_cut })
+}
+
+/// The newest rows of what was done with an entry, and as many of who looked at it, so that looks push no
+/// decision out; and whether there are older ones.
+async fn recorded(audit: &Audit, id: &str, most: usize) -> Result<(Vec<Record>, bool), StorageError> {
+    let (mut records, mut is_cut) = (Vec::new(), false);
+    for looks in [false, true] {
+        let filter = Filter { object: Some(id.to_owned()), looks: Some(looks), limit: most as u64 + 1, ..Filter::default() };
+        let mut found = audit.list(&filter).await?;
+        is_cut |= found.len() > most;
+        found.truncate(most);
+        records.append(&mut found);
+    }
+    records.sort_unstable_by_key(|record| std::cmp::Reverse(record.sequence));
+    Ok((records, is_cut))
 }
 
 /// What an action is called here, and the facts of its record on one line.
@@ -101,8 +126,27 @@ fn near(a: SystemTime, b: SystemTime) -> bool {
 }
 
 #[cfg(test)]
-mod hidden {
+mod tests {
     use super::*;
+    use crate::audit::{Action, Actor};
+    use crate::storage::{Access, Database, Schema};
+
+    #[tokio::test]
+    async fn looks_push_no_decision_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("octroi.db"), Schema::STATE, Access::Create).unwrap();
+        let actor = Actor::new("alice", None);
+        let row = |action| crate::audit::Event::of(&actor, action).on("id").statement();
+        let looks = (0..5).map(|_| row(Action::View));
+        database.write(std::iter::once(row(Action::Release)).chain(looks).collect()).await.unwrap();
+        let audit = Audit::new(database);
+        let told = async |most| {
+            let (records, is_cut) = recorded(&audit, "id", most).await.unwrap();
+            (records.iter().map(|record| record.sequence).collect::<Vec<_>>(), is_cut)
+        };
+        assert_eq!(told(3).await, (vec![6, 5, 4, 1], true));
+        assert_eq!(told(5).await, (vec![6, 5, 4, 3, 2, 1], false));
+    }
 
     #[test]
     fn recipients_of_others_are_counted_and_not_named() {
