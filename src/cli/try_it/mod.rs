@@ -21,7 +21,7 @@ use crate::telemetry::{
 use clap::Args;
 use client::{Answer, Client};
 use samples::{Expected, Sample};
-use settings::HOSTNAME;
+use settings::{HOSTNAME, Ports};
 use std::{
     fs::{self, File},
     net::SocketAddr,
@@ -158,8 +158,14 @@ impl Trial {
             }
         };
         step(out, "mail server", format_args!("{upstream}{}", if mail.is_some() { ", a small one for demonstration" } else { "" }));
-        let path = settings::write(folder, &upstream, &files, !arguments.once)?;
-        let service = Service::start(Config::load(&path)?, metrics)?;
+        let start = |ports| -> Result<Service, Failure> {
+            let path = settings::write(folder, &upstream, &files, ports, !arguments.once)?;
+            Service::start(Config::load(&path)?, metrics)
+        };
+        let service = match start(Ports::known()?) {
+            Err(_) => start(Ports::any()?)?,
+            started => started?,
+        };
         let gate = service.addresses().first().map(|(_, address)| *address).ok_or("nothing listens")?;
         step(out, "gate", format_args!("{gate}, offers STARTTLS"));
         Ok(Self { service, gate, folder: folder.to_owned(), authority: files.authority, mail, upstream })

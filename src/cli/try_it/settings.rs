@@ -18,16 +18,41 @@ const RULES: [(&str, &str); 3] = [
     ("webmail.yar", include_str!("../../../deploy/rules/webmail.yar")),
 ];
 
+/// Where it listens. 0 is a port that the system chooses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    gate: u16,
+    monitoring: u16,
+    /// It stands in what browsers are told as well, so it has to be known beforehand.
+    console: u16,
+}
+
+impl Ports {
+    /// Those that are easy to remember, where they are free.
+    pub(super) fn known() -> Result<Self, Failure> {
+        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let preferred = |port| if free(port) { port } else { 0 };
+        let console = if free(8443) { 8443 } else { Self::any()?.console };
+        Ok(Self { gate: preferred(2525), monitoring: preferred(9925), console })
+    }
+
+    /// For where somebody took one of those in the moment between.
+    pub(super) fn any() -> Result<Self, Failure> {
+        let console = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Ok(Self { gate: 0, monitoring: 0, console })
+    }
+}
+
 /// Writes `octroi.toml` into `folder`, and what it names; with a console where somebody will be there
 /// to use it.
-pub(super) fn write(folder: &Path, upstream: &str, files: &Files, console: bool) -> Result<PathBuf, Failure> {
+pub(super) fn write(folder: &Path, upstream: &str, files: &Files, ports: Ports, console: bool) -> Result<PathBuf, Failure> {
     let (state, rules) = (folder.join("state"), folder.join("rules"));
-    fs::create_dir(&state)?;
-    fs::create_dir(&rules)?;
+    fs::create_dir_all(&state)?;
+    fs::create_dir_all(&rules)?;
     for (name, text) in RULES {
         fs::write(rules.join(name), text)?;
     }
-    let console = if console { console_section(known(8443)?) } else { String::new() };
+    let console = if console { console_section(ports.console) } else { String::new() };
     let text = format!(
         r#"# Written by `octroi try`; `octroi run --config` takes it as well.
 hostname  = "{HOSTNAME}"
@@ -102,27 +127,15 @@ address = "127.0.0.1:{monitoring}"
         state = state.display(),
         certificate = files.certificate.display(),
         private_key = files.private_key.display(),
-        port = preferred(2525),
+        port = ports.gate,
         size = ByteSize(MESSAGE_SIZE),
-        monitoring = preferred(9925),
+        monitoring = ports.monitoring,
     );
     let path = folder.join("octroi.toml");
     fs::write(&path, text).map_err(|e| Failure::of(path.display(), e))?;
     Ok(path)
 }
 
-/// `port` where it is free, else 0: any other will do.
-fn preferred(port: u16) -> u16 {
-    if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() { port } else { 0 }
-}
-
-/// Its port stands in what browsers are told as well, so it has to be known beforehand.
 fn console_section(port: u16) -> String {
     format!("\n[console]\naddress    = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n")
-}
-
-/// `port` where it is free, else another that is.
-fn known(port: u16) -> Result<u16, Failure> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    Ok(bind(port).or_else(|_| bind(0))?.local_addr()?.port())
 }
