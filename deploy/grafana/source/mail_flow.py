@@ -1,4 +1,4 @@
-from kit import GREEN, ORANGE, RED, YELLOW, Board, heatmap, query, series, stat
+from kit import GREEN, ORANGE, RED, YELLOW, Board, heatmap, query, series, stat, timeline
 
 BOARD = Board(
     "octroi-mail-flow", "Octroi / Mail flow",
@@ -68,13 +68,15 @@ BOARD.row(
 BOARD.row(
     "TLS",
     series("Messages by TLS", "Share of messages by what they came over; `none` is in clear.", "mps",
-           query("sum by (version) (rate(octroi_messages_by_tls_total{@listener}[$__rate_interval]))", "{{version}}"), stack="percent", width=8),
+           query("sum by (version) (rate(octroi_messages_by_tls_total{@listener}[$__rate_interval]))", "{{version}}"), stack="percent", width=6),
     series("Handshakes", "TLS handshakes with clients. Those that fail are mostly scanners; many at once are clients that do not like our certificate.", "cps",
-           query("sum by (result) (rate(octroi_tls_handshakes_total{@listener}[$__rate_interval]))", "{{result}}"), width=8),
+           query("sum by (result) (rate(octroi_tls_handshakes_total{@listener}[$__rate_interval]))", "{{result}}"), width=6),
     stat("Certificates", "Time until a certificate that is served ends. It is read again when its file changes.", "s",
          "min by (certificate) (octroi_tls_certificate_expiry_timestamp_seconds{@}) - time()",
-         legend="{{certificate}}", limits=(RED, 3 * 86400, YELLOW, 14 * 86400, GREEN), width=8, height=8, text="value_and_name", graph="none",
+         legend="{{certificate}}", limits=(RED, 3 * 86400, YELLOW, 14 * 86400, GREEN), width=6, height=8, text="value_and_name", graph="none",
          none="no certificate", runbook="OctroiCertificateExpiring"),
+    timeline("The first certificate", "Whether `[tls.acme]` has one. Until then listeners show one of octroi's own making, and no password is taken.",
+             "octroi_tls_placeholder{@}", "{{instance}}", [(0, "there", GREEN), (1, "not yet", YELLOW)], width=6, runbook="OctroiNoCertificate"),
 )
 
 BOARD.row(
