@@ -70,6 +70,7 @@ impl Settings {
         if let Some(Placed { value, span }) = directory.as_ref().filter(|directory| !is_url(&directory.value)) {
             section.complain_at(span.clone(), format!("`{}`: `{value}` is no URL that begins with https://", section.path("directory")));
         }
+        section.otherwise("ca", "those that the system trusts");
         let ca = section.take_placed::<PathBuf>("ca").map(|Placed { value, span }| {
             if let Err(why) = crate::tls::pinned(&value) {
                 section.complain_at(span, format!("`{}`: {why}", section.path("ca")));
@@ -125,6 +126,7 @@ fn contact(section: &mut Section<'_>) -> Vec<String> {
 
 fn names(section: &mut Section<'_>, hostname: &str) -> Vec<String> {
     let usual = vec![hostname.to_ascii_lowercase()];
+    section.holds_without("names", &usual);
     let Some(place) = section.place("names") else {
         let _ = section.take::<Vec<String>>("names");
         return usual;

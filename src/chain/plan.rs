@@ -94,6 +94,8 @@ impl OnError {
 impl Configured {
     /// How long a call may take where nothing is configured.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
+    /// Failures on the same message, where nothing else is said.
+    pub const POISON_AFTER: u32 = 3;
 
     /// With the defaults of everything that every stage has.
     #[must_use]
@@ -108,7 +110,7 @@ impl Configured {
             listeners: Vec::new(),
             when: None,
             breaker: Breaker::new(BreakerSettings::default()),
-            poison_after: 3,
+            poison_after: Self::POISON_AFTER,
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 /// `listeners`: names of listeners; empty where it applies to all.
 pub(crate) fn listeners(section: &mut Section<'_>, known: &[Box<str>]) -> Vec<Box<str>> {
+    section.otherwise("listeners", "all");
     let Some(names) = section.take_placed::<Vec<Placed<Box<str>>>>("listeners") else { return Vec::new() };
     if names.value.is_empty() {
         section.complain_at(names.span, format!("`{}`: an empty list; leave it out for all listeners", section.path("listeners")));
@@ -32,6 +33,7 @@ pub(crate) fn patterns(section: &mut Section<'_>, key: &'static str, read: fn(&s
 
 /// The condition `when`; every mistake in it is reported at its own place. `Err` where it is wrong.
 pub(crate) fn when(section: &mut Section<'_>, vocabulary: &Vocabulary) -> Result<Option<Expression>, ()> {
+    section.otherwise("when", "always");
     let Some(Placed { value, span }) = section.take_placed::<String>("when") else { return Ok(None) };
     match Expression::compile(&value, vocabulary) {
         Ok(expression) => Ok(Some(expression)),

@@ -1,7 +1,7 @@
 //! `octroi check`: reads the configuration, opens what it names, and shows what it comes to.
 use super::{
     ConfigFile, Failure,
-    style::{Colour, Out, wrap},
+    style::{Colour, Out, complain, wrap},
 };
 use crate::chain::HoldClass;
 use crate::config::{Config, Explained};
@@ -33,6 +33,9 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments, out: &Out) -> Result<ExitCode, Failure> {
     let path = &arguments.file.config;
     let config = Config::load(path)?;
+    for warning in config.warnings() {
+        complain(&format!("{}: warning: {warning}", path.display()));
+    }
     if arguments.explain {
         out.line(Explained { path, config: &config });
     } else if !arguments.quiet {
@@ -137,7 +140,9 @@ fn show_journal(config: &Config, out: &Out) {
 }
 
 fn show_quarantine(config: &Config, out: &Out) {
-    row(out, "where", &config.gate.settings.state_dir.display().to_string());
+    let state = &config.gate.settings.state_dir;
+    let absent = if state.exists() { "" } else { ", which is not there yet: made at the start, if octroi's user may" };
+    row(out, "where", &format!("{}{absent}", state.display()));
     for class in HoldClass::ALL {
         let retention = config.gate.quarantine.of(class);
         row(out, class.as_str(), &format!("kept {}, {} at most", days(retention.keep), ByteSize(retention.size)));

@@ -64,6 +64,12 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Failure> {
     ))
 }
 
+fn warn_of(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// The running gate with its monitoring.
 pub(super) struct Service {
     /// Taken when it drains.
@@ -88,6 +94,7 @@ pub(super) struct Service {
 impl Service {
     /// Opens everything. Has to be called within a runtime.
     pub(super) fn start(config: Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
+        warn_of(&config);
         let governing = config.governing();
         let Config { gate: setup, metrics: monitoring, console: reviewing, log, traces: exported, source, asked: _ } = config;
         let drain = setup.settings.timeouts.drain;
@@ -252,6 +259,7 @@ impl Service {
     /// Puts `config` in the place of the one there, or says why not; whether it did.
     fn reload(&mut self, config: Result<Config, crate::config::Report>) -> bool {
         let reloaded = config.map_err(|report| report.to_string()).and_then(|config| {
+            warn_of(&config);
             let (certificates, governing) = (renewal::files(&config.gate, &config.console), config.governing());
             let drain = config.gate.settings.timeouts.drain;
             let acme = config.gate.settings.tls.acme.clone();

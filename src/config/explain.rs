@@ -65,8 +65,11 @@ impl Explained<'_> {
                 let shown = if key.shape == Shape::Secret && !text.starts_with('{') { "(secret)".to_owned() } else { one_line(text) };
                 (shown, format!("{}:{}", self.path.display(), self.line(span)))
             }
-            (None, Some(default)) => (one_line(default), "default".to_owned()),
-            (None, None) => ("(not set)".to_owned(), "default".to_owned()),
+            (None, default) => {
+                let words = key.otherwise.as_ref().map(|words| format!("({words})"));
+                let value = words.or_else(|| default.as_deref().map(one_line)).unwrap_or_else(|| "(not set)".to_owned());
+                (value, "default".to_owned())
+            }
         }
     }
 

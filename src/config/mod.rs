@@ -4,16 +4,19 @@
 
 mod explain;
 mod governing;
+mod places;
 mod report;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use explain::Explained;
 pub use report::Report;
 pub use schema::schema;
 
 use crate::chain::{self, Chain, Vocabulary};
+use crate::value::ByteSize;
 use crate::value::settings::{Problem, Problems, Section, asked::Table};
 
 use crate::{console, dns, gate, journal, quarantine, stages, stages::Surroundings, storage, telemetry, upstream};
@@ -21,6 +24,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    string::FromUtf8Error,
     time::Duration,
 };
 use toml::de::DeTable;
@@ -52,9 +56,9 @@ impl Config {
         let file = File::open(path).map_err(unreadable)?;
         file.take(LARGEST + 1).read_to_end(&mut octets).map_err(unreadable)?;
         if octets.len() as u64 > LARGEST {
-            return Err(unreadable(io::Error::other("too large for a configuration")));
+            return Err(unreadable(io::Error::other(format!("too large for a configuration: more than {}", ByteSize(LARGEST)))));
         }
-        let text = String::from_utf8(octets).map_err(|_| unreadable(io::Error::other("not UTF-8 text")))?;
+        let text = String::from_utf8(octets).map_err(|error| not_text(path, &error))?;
         Self::parse(path, text)
     }
 
@@ -67,7 +71,9 @@ impl Config {
         let problems = Problems::default();
         let mut config = Self::read(&mut Section::root(&table, problems.clone()));
         let asked = problems.tables();
-        let problems = merge(syntax.iter().map(|error| syntax_problem(error, &text)).collect(), problems.take(), &text);
+        let mut read = problems.take();
+        read.extend(places::conflicts(&config, &asked, &text));
+        let problems = merge(syntax.iter().map(|error| syntax_problem(error, &text)).collect(), read, &text);
         if !problems.is_empty() {
             return Err(Report::new(path.to_owned(), text, problems));
         }
@@ -101,6 +107,18 @@ impl Config {
     }
 }
 
+/// Where a file is no text, and what it is instead.
+fn not_text(path: &Path, error: &FromUtf8Error) -> Report {
+    let (octets, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    if octets.starts_with(&[0xff, 0xfe]) || octets.starts_with(&[0xfe, 0xff]) {
+        return Report::unreadable(path.to_owned(), io::Error::other("UTF-16, and not UTF-8 text: save it as UTF-8"));
+    }
+    let octet = octets.get(at).copied().unwrap_or_default();
+    let text = format!("not UTF-8 text: the octet 0x{octet:02X}; save the file as UTF-8");
+    // What comes before is the same in both.
+    Report::new(path.to_owned(), String::from_utf8_lossy(octets).into_owned(), vec![Problem { span: at..at + 1, text }])
+}
+
 /// What TOML itself says.
 fn syntax_problem(error: &toml::de::Error, text: &str) -> Problem {
     let span = error.span().unwrap_or(0..0);
@@ -108,7 +126,23 @@ fn syntax_problem(error: &toml::de::Error, text: &str) -> Problem {
     if message.starts_with("duplicate key") && text.get(span.clone()).is_some_and(|key| key.contains("certificate")) {
         message += "; write several certificates as `[[tls.certificate]]` tables, the default first, and none in `[tls]` itself";
     }
+    if message.starts_with("invalid ")
+        && !message.contains("in quotes")
+        && let Some(word) = bare_word(text, span.start)
+    {
+        message += &format!("; a text is written in quotes: \"{word}\"");
+    }
     Problem { span, text: message }
+}
+
+/// The value without quotes at `at`, where that would not be a number, a date or a flag.
+fn bare_word(text: &str, at: usize) -> Option<&str> {
+    let ends = |c: char| c.is_whitespace() || "=,[]{}\"'#".contains(c);
+    let (before, after) = text.split_at(text.floor_char_boundary(at));
+    let from = before.rfind(ends).map_or(0, |at| at + before.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8));
+    let to = after.find(ends).map_or(text.len(), |end| before.len() + end);
+    let is_value = text.get(..from)?.trim_end().ends_with(['=', ',', '[']);
+    text.get(from..to).filter(|word| is_value && word.chars().any(char::is_alphanumeric))
 }
 
 /// Only the first syntax error of a line is told, the others are its echoes; and so is what such a

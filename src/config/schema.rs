@@ -82,8 +82,8 @@ impl Reader {
             let single = if key.shape == Shape::Tables { json!({ "type": "string" }) } else { Value::Object(schema) };
             schema = Map::from_iter([("anyOf".to_owned(), json!([single, tables]))]);
         }
-        let comment = asked.iter().find_map(|(_, key)| comment_above(key.span.as_ref()?));
-        let comment = comment.or_else(|| below.iter().find_map(|(_, table)| comment_above(table.span.as_ref()?)));
+        let comment = asked.iter().find_map(|(_, key)| comment_above(REFERENCE, key.span.as_ref()?));
+        let comment = comment.or_else(|| below.iter().find_map(|(_, table)| comment_above(REFERENCE, table.span.as_ref()?)));
         let expected = Some(key.expected.to_owned()).filter(|expected| !expected.is_empty());
         if let Some(text) = comment.or(expected) {
             schema.insert("description".into(), text.into());
@@ -142,9 +142,9 @@ fn json_of(written: &str) -> Option<Value> {
     serde_json::from_str(written).ok()
 }
 
-/// The comment of the reference that ends on the line above `span`.
-fn comment_above(span: &Range<usize>) -> Option<String> {
-    let before = REFERENCE.get(..span.start)?;
+/// The comment of `reference` that ends on the line above `span`.
+pub(super) fn comment_above(reference: &str, span: &Range<usize>) -> Option<String> {
+    let before = reference.get(..span.start)?;
     let before = before.get(..before.rfind('\n')?)?;
     let mut lines: Vec<&str> = before.lines().rev().take_while(|line| line.starts_with('#')).collect();
     lines.reverse();

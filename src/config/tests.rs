@@ -73,6 +73,92 @@ fn syntax_errors_and_others_come_together_but_not_their_echoes() {
 }
 
 #[test]
+fn a_text_without_quotes_is_told_to_have_some() {
+    let found = mistakes(&LEAST.replace("\"127.0.0.1:10025\"", "127.0.0.1:10025"));
+    assert!(found.iter().any(|mistake| mistake.ends_with("a text is written in quotes: \"127.0.0.1:10025\"")), "{found:#?}");
+    let found = mistakes(&LEAST.replace("\"mx\"", "mx"));
+    assert!(found.iter().any(|mistake| mistake.contains("must be quoted")), "{found:#?}");
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    let rule = "[[rule]]\nname = \"r\"\nthen = \"hold\"\nclass = \"spam\"\nreason = \"x\"\nadd = [\"X-A: b\"]\n";
+    let found = mistakes(&format!("{LEAST}{rule}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let found = mistakes(&format!("{LEAST}[[stage]]\ntype = \"limits\"\nrecipients = \"100\"\n"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let found = mistakes(&format!("{LEAST}[[stage]]\ntype = \"limits\"\nrefuse_hello = []\n"));
+    assert!(found.len() == 1 && found[0].contains("limits nothing"), "{found:#?}");
+}
+
+#[test]
+fn what_is_said_to_be_the_default_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = reference(directory.path());
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let problems = Problems::default();
+    drop(Config::read(&mut Section::root(&table, problems.clone())));
+    let mut compared = 0;
+    for (table, key) in problems.tables().iter().flat_map(|table| table.keys.iter().map(move |key| (table, key))) {
+        let Some(comment) = key.span.as_ref().and_then(|span| schema::comment_above(&text, span)) else { continue };
+        let path = format!("{}.{}", table.path, key.name);
+        let comment = comment.replace('\n', " ");
+        let Some((_, said)) = comment.rsplit_once("Default: ").or_else(|| comment.rsplit_once("Defaults: ")) else { continue };
+        match literal(said) {
+            Some(literal) => {
+                compared += 1;
+                let shown = key.default.as_deref().and_then(literal_of).unwrap_or_default();
+                assert_eq!(shown, literal, "{path}: {:?}, and the reference says {said}", key.default);
+            }
+            // Words: nothing, or what the reader has words for as well, but no empty list that stands for something else.
+            None if ["none", "nobody", "nothing"].iter().any(|word| said.to_lowercase().starts_with(word)) => {
+                assert!(key.default.as_deref().is_none_or(|shown| shown == "[]"), "{path}: {:?}", key.default);
+            }
+            None => {
+                let shown = key.default.as_deref().is_some_and(|shown| shown != "[]") || key.otherwise.is_some();
+                assert!(shown || key.shape == crate::value::settings::asked::Shape::Any, "{path}: {key:?}, and the reference says {said}");
+            }
+        }
+    }
+    assert!(compared >= 20, "{compared}");
+}
+
+/// The value that `text` begins with, in one form for `"60s"` and `"1m"`, `1` and `1.0`.
+fn literal(text: &str) -> Option<String> {
+    let end = match text.chars().next()? {
+        '"' => text.get(1..)?.find('"')? + 2,
+        '[' => text.find(']')? + 1,
+        _ => text.find([' ', ';', ',']).unwrap_or(text.len()),
+    };
+    literal_of(text.get(..end)?.trim_end_matches('.'))
+}
+
+fn literal_of(written: &str) -> Option<String> {
+    let document = format!("x = {written}");
+    let (table, errors) = DeTable::parse_recoverable(&document);
+    let value = table.get_ref().get("x").filter(|_| errors.is_empty())?;
+    let seconds = value.get_ref().as_str().and_then(|text| crate::value::parse_duration(text).ok()).map(|time| format!("{time:?}"));
+    let number = written.parse::<f64>().ok().map(|number| number.to_string());
+    Some(seconds.or(number).unwrap_or_else(|| written.to_owned()))
+}
+
+#[test]
+fn defaults_that_depend_on_others_are_shown_as_they_are() {
+    let stages = "[[stage]]\ntype = \"attachments\"\ntag_types = [\"script\"]\ntag_extensions = [\"exe\"]\n[[stage]]\ntype = \"exec\"\n\
+                  command = [\"/bin/true\"]\nreject = [11]\n";
+    let config = parse(&format!("{LEAST}{stages}")).unwrap();
+    let default = |stage: usize, name: &str| {
+        let stage = config.asked.iter().filter(|table| table.path == "stage").nth(stage).unwrap();
+        stage.keys.iter().find(|key| key.name == name).unwrap().default.clone().unwrap()
+    };
+    let refused = default(0, "refuse_types");
+    assert!(refused.contains("\"executable\"") && !refused.contains("\"script\""), "{refused}");
+    let refused = default(0, "refuse_extensions");
+    assert!(refused.contains("\"scr\"") && !refused.contains("\"exe\""), "{refused}");
+    assert_eq!((default(1, "name"), default(1, "tempfail"), default(1, "discard")), ("\"exec\"".into(), "[]".into(), "[13]".into()));
+}
+
+#[test]
 fn what_comes_later_is_not_silently_accepted() {
     let found = mistakes(&format!("{LEAST}[storage]\ndatabase = \"postgres://a@b/c\"\nblobs = \"s3://a/b\"\n"));
     assert_eq!(found.len(), 2, "{found:#?}");
@@ -107,9 +193,12 @@ fn files_that_are_no_configuration_are_refused_whole() {
     let path = directory.path().join("octroi.toml");
     assert!(Config::load(&path).err().unwrap().to_string().contains("No such file"));
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert!(Config::load(&path).err().unwrap().to_string().ends_with("not UTF-8 text"));
+    assert!(Config::load(&path).err().unwrap().to_string().ends_with("UTF-16, and not UTF-8 text: save it as UTF-8"));
+    std::fs::write(&path, b"# \xc3\xbc\nhostname = \"m\xfcller.example.org\"\n").unwrap();
+    let said = Config::load(&path).err().unwrap().to_string();
+    assert!(said.contains("octroi.toml:2:14: not UTF-8 text: the octet 0xFC"), "{said}");
     File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
-    assert!(Config::load(&path).err().unwrap().to_string().ends_with("too large for a configuration"));
+    assert!(Config::load(&path).err().unwrap().to_string().ends_with("too large for a configuration: more than 4MiB"));
     std::fs::write(&path, LEAST).unwrap();
     assert!(Config::load(&path).is_ok());
 }

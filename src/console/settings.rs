@@ -22,13 +22,21 @@ impl Settings {
     /// Reads `[console]`, which needs to know what the gate is told.
     #[must_use]
     pub fn read(section: &mut Section<'_>, gate: &Gate) -> Self {
+        section.otherwise("address", "nowhere");
         let address = section.take("address");
+        for key in ["certificate", "private_key"] {
+            section.otherwise(key, "the first of [tls]");
+        }
         let own = section.has("certificate") | section.has("private_key");
         let certificate = if own { CertificateFiles::read(section) } else { gate.tls.certificates.first().cloned() };
         if let Some(at) = section.place("address").filter(|_| !own && certificate.is_none() && gate.tls.acme.is_none()) {
             let text = "`console.address`: the console answers over HTTPS only, and there is no certificate: set `certificate` and `private_key` here or in `[tls]`";
             section.complain_at(at, text);
         }
+        section.otherwise(
+            "public_url",
+            &address.map_or_else(|| "none".to_owned(), |at: SocketAddr| format!("https://{}:{}", gate.hostname, at.port())),
+        );
         let public_url = section.take_placed("public_url").and_then(|placed| public_url(section, placed));
         let lifetimes = Lifetimes {
             idle: positive(section, "idle", Duration::from_secs(15 * 60)),

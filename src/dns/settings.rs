@@ -29,7 +29,8 @@ impl Settings {
     #[must_use]
     pub fn read(section: &mut Section<'_>) -> Self {
         let usual = Self::default();
-        let resolvers: Vec<Server> = section.take_list_or_none("resolvers");
+        section.otherwise("resolvers", "those of /etc/resolv.conf");
+        let resolvers: Vec<Server> = section.take_list("resolvers").unwrap_or_default();
         let timeout = section.take_placed_unless("timeout", &usual.timeout);
         let timeout = at_least(section, "timeout", timeout, Duration::from_millis(1), "an answer takes time");
         let attempts = section.take_placed_unless("attempts", &usual.attempts);

@@ -148,6 +148,11 @@ fn read_hostname(root: &mut Section<'_>) -> Arc<str> {
 fn read_state_dir(root: &mut Section<'_>) -> PathBuf {
     let usual = PathBuf::from("/var/lib/octroi");
     let Some(Placed { value, span }) = root.take_placed_unless("state_dir", &usual) else { return usual };
+    if !value.is_absolute() {
+        // The service and the commands are not started in the same folder, and nobody but a shell knows `~`.
+        root.complain_at(span, "`state_dir`: write the whole path, such as \"/var/lib/octroi\"");
+        return value;
+    }
     if value.exists()
         && let Err(error) = tempfile::tempfile_in(&value)
     {

@@ -48,6 +48,8 @@ pub struct Indicator {
     kind: IndicatorKind,
     /// Refanged; of a URL its host.
     value: String,
+    /// A file by its looks, which may be a domain below a name that is known in a network of somebody's own.
+    or_domain: Option<String>,
 }
 
 /// Characters of an indicator.
@@ -100,6 +102,7 @@ impl Indicator {
             64 if is_hexadecimal => IndicatorKind::Sha256,
             32 | 40 if is_hexadecimal => return Err(NoIndicator::OtherHash),
             _ if ip(&value).is_some() => IndicatorKind::Ip,
+            _ if is_meant_as_ip(&value) => return Err(NoIndicator::NotOfKind(IndicatorKind::Ip)),
             _ if value.contains("://") => IndicatorKind::Url,
             _ if value.contains(char::is_whitespace) => IndicatorKind::Subject,
             _ if value.starts_with('@') => IndicatorKind::Domain,
@@ -109,7 +112,9 @@ impl Indicator {
             _ if value.contains('.') => IndicatorKind::File,
             _ => IndicatorKind::Subject,
         };
-        Self::of(kind, text)
+        let or_domain = links::ascii(value.trim_start_matches("*.").trim_end_matches('.'));
+        let or_domain = or_domain.filter(|name| kind == IndicatorKind::File && is_host(name));
+        Ok(Self { or_domain, ..Self::of(kind, text)? })
     }
 
     /// `text` as one of that kind.
@@ -134,7 +139,7 @@ impl Indicator {
             IndicatorKind::File => Some(text.to_owned()).filter(|name| name != "*"),
             IndicatorKind::Subject => Some(text.to_owned()).filter(|subject| terms::words(subject).next().is_some()),
         };
-        Ok(Self { kind, value: value.ok_or_else(not)? })
+        Ok(Self { kind, value: value.ok_or_else(not)?, or_domain: None })
     }
 
     #[must_use]
@@ -148,6 +153,12 @@ impl Indicator {
         &self.value
     }
 
+    /// What it is searched as, for people.
+    #[must_use]
+    pub fn described(&self) -> &'static str {
+        if self.or_domain.is_some() { "file or domain" } else { self.kind.as_str() }
+    }
+
     pub(super) fn subject(&self) -> Option<&str> {
         (self.kind == IndicatorKind::Subject).then_some(&*self.value)
     }
@@ -155,17 +166,14 @@ impl Indicator {
     pub(super) fn expression(&self, hide: Option<&Hide>) -> Expression {
         let value = &*self.value;
         let host = || Expression::domain_and_below(Of::Host, value);
+        let domain = |name: &str| {
+            let (itself, below) = (format!("@{name}"), format!("@*.{name}"));
+            let hosts = Expression::domain_and_below(Of::Host, name);
+            vec![is_any_address(&ADDRESSES, &itself, hide), is_any_address(&ADDRESSES, &below, None), hosts, attachment(value)]
+        };
         match self.kind {
             IndicatorKind::Address => is_any_address(&ADDRESSES, value, hide),
-            IndicatorKind::Domain => {
-                let (itself, below) = (format!("@{value}"), format!("@*.{value}"));
-                Expression::any(vec![
-                    is_any_address(&ADDRESSES, &itself, hide),
-                    is_any_address(&ADDRESSES, &below, None),
-                    host(),
-                    attachment(value),
-                ])
-            }
+            IndicatorKind::Domain => Expression::any(domain(value)),
             IndicatorKind::Ip => match ip(value) {
                 Some(found) if found.prefix_len() == found.max_prefix_len() => {
                     Expression::any(vec![network(found), Expression::is(Of::Host, &found.addr().to_string())])
@@ -174,7 +182,10 @@ impl Indicator {
                 None => Expression::is(Of::Client, value),
             },
             IndicatorKind::Url | IndicatorKind::Host => host(),
-            IndicatorKind::Sha256 | IndicatorKind::File => attachment(value),
+            IndicatorKind::Sha256 | IndicatorKind::File => match &self.or_domain {
+                Some(name) => Expression::any(domain(name)),
+                None => attachment(value),
+            },
             IndicatorKind::Subject => Expression::all(text(&[Of::Subject], value)),
         }
     }
@@ -196,11 +207,27 @@ fn ip(text: &str) -> Option<IpNet> {
 /// A name that somebody could have: under a suffix that is known.
 fn is_domain(text: &str) -> bool {
     let Some(name) = links::ascii(text.trim_start_matches("*.").trim_end_matches('.')) else { return false };
+    let Some((_, last)) = name.rsplit_once('.') else { return false };
+    is_host(&name) && (SPECIAL.contains(&last) || psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known()))
+}
+
+/// A name that a host could have, below whatever suffix.
+fn is_host(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.len() <= 63 && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
     };
-    let Some((_, last)) = name.rsplit_once('.') else { return false };
-    name.split('.').all(is_label) && (SPECIAL.contains(&last) || psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known()))
+    name.contains('.') && name.split('.').all(is_label)
+}
+
+/// Somebody meant an address or a network: `198.51.100.300`, `192.0.2.1/33`, `192.0.2.*`, `192.0.2.1-9`.
+/// To take it for the name of a file and find none would say that nobody came from there.
+fn is_meant_as_ip(text: &str) -> bool {
+    let (address, rest) = text.find(['/', '-', ':']).map_or((text, ""), |at| text.split_at(at));
+    let is_octet = |group: &str| group == "*" || (1..=3).contains(&group.len()) && group.bytes().all(|octet| octet.is_ascii_digit());
+    let is_rest = rest.bytes().all(|octet| octet.is_ascii_digit() || b"/-:.*".contains(&octet));
+    let v4 = address.split('.').count() == 4 && address.split('.').all(is_octet) && is_rest;
+    let v6 = || text.bytes().all(|octet| octet.is_ascii_hexdigit() || b":/.*".contains(&octet));
+    v4 || (text.contains("::") || text.matches(':').count() >= 7) && v6()
 }
 
 /// What was written so that nobody clicks on it, as it was.
@@ -248,6 +275,7 @@ mod tests {
             (hash, Sha256, hash),
             ("invoice.pdf", File, "invoice.pdf"),
             ("invoice_4711.docm", File, "invoice_4711.docm"),
+            ("mail.corp", File, "mail.corp"),
             ("invoice.zip", Domain, "invoice.zip"),
             ("Your invoice, urgent", Subject, "Your invoice, urgent"),
             ("Rechnung", Subject, "Rechnung"),
@@ -258,6 +286,11 @@ mod tests {
         for (text, error) in [
             (" ", NoIndicator::Empty),
             ("d41d8cd98f00b204e9800998ecf8427e", NoIndicator::OtherHash),
+            ("127.0.0.1/33", NoIndicator::NotOfKind(Ip)),
+            ("198.51.100.300", NoIndicator::NotOfKind(Ip)),
+            ("127[.]0[.]0[.]*", NoIndicator::NotOfKind(Ip)),
+            ("127.0.0.0-127.0.0.255", NoIndicator::NotOfKind(Ip)),
+            ("2001:db8::/129", NoIndicator::NotOfKind(Ip)),
             ("...", NoIndicator::NotOfKind(Subject)),
         ] {
             let found = Indicator::recognise(text);

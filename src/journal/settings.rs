@@ -52,7 +52,7 @@ impl Settings {
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut settings = Self::default();
         settings.enabled = section.take_or("enabled", settings.enabled);
-        if let Some(Placed { value, span }) = section.take_placed::<Duration>("keep") {
+        if let Some(Placed { value, span }) = section.take_placed_unless("keep", &settings.keep) {
             if value.is_zero() {
                 section.complain_at(
                     span,
@@ -61,7 +61,7 @@ impl Settings {
             }
             settings.keep = value;
         }
-        if let Some(Placed { value: ByteSize(size), span }) = section.take_placed::<ByteSize>("size") {
+        if let Some(Placed { value: ByteSize(size), span }) = section.take_placed_unless("size", &ByteSize(settings.size)) {
             if size < LEAST {
                 section.complain_at(span, format!("`{}`: at least \"16MiB\"", section.path("size")));
             }

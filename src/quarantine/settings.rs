@@ -70,7 +70,9 @@ impl Settings {
 }
 
 fn four_eyes(section: &mut Section<'_>) -> Vec<HoldClass> {
-    let Some(words) = section.take_list::<String>("four_eyes") else { return Settings::default().four_eyes };
+    let usual = Settings::default().four_eyes;
+    section.holds_without("four_eyes", &usual.iter().map(|class| class.as_str().to_owned()).collect::<Vec<_>>());
+    let Some(words) = section.take_list::<String>("four_eyes") else { return usual };
     let place = section.place("four_eyes").unwrap_or_else(|| section.span());
     let class = |word: &String| {
         let class = HoldClass::parse(word);

@@ -96,7 +96,7 @@ struct Exec {
 fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Stage>> {
     let command = command(section);
     let edit = section.take_or("edit", false);
-    let processes = section.take_placed::<u32>("processes");
+    let processes = section.take_placed_unless("processes", &PROCESSES);
     if let Some(wrong) = processes.as_ref().filter(|processes| !(1..=10_000).contains(&processes.value)) {
         section.complain_at(wrong.span.clone(), format!("`{}` must be 1 to 10000", section.path("processes")));
     }
@@ -132,18 +132,17 @@ fn command(section: &mut Section<'_>) -> Option<Vec<String>> {
 }
 
 fn codes(section: &mut Section<'_>) -> Vec<(i32, Act)> {
-    let (mut said, mut usual): (Vec<(i32, Act)>, Vec<_>) = (Vec::new(), Vec::new());
-    for (key, act, default) in [
+    let mut said: Vec<(i32, Act)> = Vec::new();
+    let keys = [
         ("deliver", Act::Deliver, 0),
         ("reject", Act::Reject, 10),
         ("tempfail", Act::Tempfail, 11),
         ("quarantine", Act::Quarantine, 12),
         ("discard", Act::Discard, 13),
-    ] {
-        if !section.has(key) {
-            usual.push((default, act));
-        }
-        for Placed { value, span } in section.take_or::<Vec<Placed<u32>>>(key, Vec::new()) {
+    ];
+    let (there, absent): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, ..)| section.has(key));
+    for (key, act, default) in there {
+        for Placed { value, span } in section.take_or(key, vec![Placed::nowhere(default)]) {
             let complain = |why: &str| section.complain_at(span, format!("`{}`: {why}", section.path(key)));
             match i32::try_from(value) {
                 Ok(code @ 0..=255) if said.iter().any(|(other, _)| *other == code) => complain("this code has a meaning already"),
@@ -153,8 +152,11 @@ fn codes(section: &mut Section<'_>) -> Vec<(i32, Act)> {
         }
     }
     // A default gives way to whatever was said of its code.
-    usual.retain(|(code, _)| !said.iter().any(|(other, _)| other == code));
-    said.extend(usual);
+    for (key, act, default) in absent {
+        let usual = i32::try_from(default).ok().filter(|code| !said.iter().any(|(other, _)| other == code));
+        section.holds_without(key, &usual.map(|_| default).into_iter().collect::<Vec<u32>>());
+        said.extend(usual.map(|code| (code, act)));
+    }
     said
 }
 

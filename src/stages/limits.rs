@@ -67,6 +67,7 @@ struct Limits {
 }
 
 fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> {
+    let told = section.mistakes();
     let limits = Limits {
         hello: settings::patterns(section, "refuse_hello", Pattern::host),
         senders: settings::patterns(section, "refuse_senders", Pattern::address),
@@ -78,7 +79,9 @@ fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> 
         parts: number(section, "parts"),
         reply: section.take("reply"),
     };
-    if limits.wants() == Wants::NOTHING {
+    section.otherwise("reply", "what the reason is");
+    // A setting that is wrong is there all the same.
+    if limits.wants() == Wants::NOTHING && section.mistakes() == told {
         section.complain("this stage limits nothing: give it at least one of its settings");
     }
     Some(Box::new(Arc::new(limits)))

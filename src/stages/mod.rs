@@ -129,7 +129,7 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         failures: section.take_or("breaker_failures", usual.failures),
         pause: section.take_or("breaker_pause", usual.pause),
     };
-    let poison_after = section.take("poison_after");
+    let poison_after = section.take_or("poison_after", Configured::POISON_AFTER);
 
     let kind = section.require_placed::<String>("type").and_then(|kind| find(section, kind));
     let Some(kind) = kind else {
@@ -137,12 +137,13 @@ fn read_one(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Co
         section.forgive();
         return None;
     };
+    section.holds_without("name", &kind.name.to_owned());
     let timeout = timeout.map_or(surroundings.timeout, |timeout| timeout.value);
     let stage = (kind.build)(section, &Surroundings { timeout, ..surroundings.clone() })?;
     let name = name.map_or_else(|| kind.name.into(), |name| name.value);
     let mut configured = Configured::new(name, kind.name, stage);
     configured.timeout = timeout;
-    configured.poison_after = poison_after.unwrap_or(configured.poison_after);
+    configured.poison_after = poison_after;
     let breaker = Breaker::new(breaker);
     Some(Configured { on_error, mode, listeners, when: when.ok()?, breaker, ..configured })
 }

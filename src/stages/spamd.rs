@@ -118,6 +118,7 @@ fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<d
         }
         _ => {}
     }
+    section.otherwise("threshold", "what spamd says");
     let threshold = section.take("threshold");
     let max_size = section.take_or("max_size", MAX_SIZE).0;
     let skips = section.choice("oversize", &[("error", false), ("skip", true)], false);
@@ -131,6 +132,7 @@ fn complain(section: &mut Section<'_>, text: &str) {
 }
 
 fn user(section: &mut Section<'_>) -> Option<Box<str>> {
+    section.otherwise("user", "those of spamd");
     let Placed { value, span } = section.take_placed::<Box<str>>("user")?;
     // It stands in a line of the protocol.
     let is_user = (1..=128).contains(&value.len()) && value.bytes().all(|octet| octet.is_ascii_graphic());

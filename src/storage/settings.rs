@@ -38,7 +38,7 @@ impl Settings {
 }
 
 fn engine(section: &mut Section<'_>, key: &'static str, embedded: &str, at_scale: &str) {
-    let Some(Placed { value, span }) = section.take_placed::<String>(key) else { return };
+    let Some(Placed { value, span }) = section.take_placed_unless(key, &embedded.to_owned()) else { return };
     let path = section.path(key);
     if value.starts_with(at_scale) {
         section.complain_at(span, format!("`{path}`: `{at_scale}…` is not in this version of octroi; it has \"{embedded}\""));

@@ -23,6 +23,7 @@ impl Settings {
     /// Reads `[metrics]`.
     #[must_use]
     pub fn read(section: &mut Section<'_>) -> Self {
+        section.otherwise("address", "nowhere");
         Self { address: section.take("address") }
     }
 }

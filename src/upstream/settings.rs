@@ -2,7 +2,13 @@
 use super::tls::Tls;
 use crate::tls::{self, Certificate, CertificateFiles};
 use crate::value::settings::{Placed, Section, Setting};
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use toml::de::DeValue;
 
 /// More servers than that are one name in the DNS, or a load balancer.
@@ -87,6 +93,23 @@ impl Endpoint {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether who connects there meets who listens at `address`, as far as that is known without asking:
+    /// the same address, or one of this host's own.
+    #[must_use]
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        let at = address.ip().to_canonical();
+        let meets = |ip: IpAddr| {
+            let ip = ip.to_canonical();
+            let own = ip.is_loopback() || ip.is_unspecified();
+            ip == at || (at.is_unspecified() && own && (at.is_ipv6() || ip.is_ipv4())) || (ip.is_unspecified() && at.is_loopback())
+        };
+        self.port == address.port()
+            && match &self.host {
+                Host::Ip(ip) => meets(*ip),
+                Host::Name(name) => name.eq_ignore_ascii_case("localhost") && (at.is_loopback() || at.is_unspecified()),
+            }
     }
 
     /// Reads `HOST:PORT`; IPv6 addresses stand in square brackets.
@@ -207,6 +230,10 @@ enum TlsMode {
 fn tls(section: &mut Section<'_>) -> Option<Tls> {
     let words = [("off", TlsMode::Off), ("opportunistic", TlsMode::Opportunistic), ("required", TlsMode::Required)];
     let mode = section.choice("tls", &words, TlsMode::Opportunistic);
+    if mode == TlsMode::Required {
+        section.otherwise("ca", "those that the system trusts");
+        section.otherwise("server_name", "the host in `addresses`");
+    }
     let ca = section.take_placed::<PathBuf>("ca");
     let name = section.take_placed::<String>("server_name");
     let shows = section.has("certificate") | section.has("private_key");

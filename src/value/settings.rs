@@ -134,6 +134,16 @@ impl<'a> Section<'a> {
         self.take(key).unwrap_or(default)
     }
 
+    /// Says that `default` holds without `key`, where the reader comes to it by itself.
+    pub fn holds_without<T: Setting>(&mut self, key: &'static str, default: &T) {
+        self.page.default(key, default.written());
+    }
+
+    /// Says in `words` what holds without `key`, where that is no value: `those of the system`.
+    pub fn otherwise(&mut self, key: &'static str, words: &str) {
+        self.page.otherwise(key, words);
+    }
+
     /// The setting `key`; its absence is a mistake.
     pub fn require<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         self.require_placed(key).map(|placed| placed.value)
@@ -286,6 +296,12 @@ impl<'a> Section<'a> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
+    /// How many mistakes have been told so far, of the whole configuration.
+    #[must_use]
+    pub fn mistakes(&self) -> usize {
+        self.problems.found.borrow().len()
+    }
+
     /// Where the section stands.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
@@ -317,8 +333,12 @@ impl Drop for Section<'_> {
             if self.asked.contains(&name) {
                 continue;
             }
-            let hint = nearest(name, &self.asked)
-                .map_or_else(|| format!("known here: {}", self.asked.join(", ")), |near| format!("did you mean `{near}`?"));
+            let hint = match nearest(name, &self.asked) {
+                // TOML takes it for one of the table above it.
+                _ if self.page.belongs_to_root(name) => format!("`{name}` belongs at the top, above the first `[table]`"),
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", self.asked.join(", ")),
+            };
             self.problems.add(key.span(), format!("unknown key `{}`; {hint}", self.path(name)));
         }
     }
@@ -351,6 +371,19 @@ mod tests {
         assert_eq!(places, ["5", "conections", "[a]", "\"5x\"", "\"maybe\""]);
         assert_eq!(found[1].1, "unknown key `conections`; did you mean `connections`?");
         assert_eq!(found[4].1, "`a.mode`: `maybe` is none of \"on\", \"off\"");
+    }
+
+    #[test]
+    fn a_key_of_the_root_in_a_table_is_told_where_it_belongs() {
+        let found = read("[a]\nworkers = 4\nb = 1\n", |root| {
+            assert_eq!(root.take::<u64>("workers"), None);
+            drop((root.section("a"), root.section("b")));
+        });
+        let found: Vec<_> = found.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(
+            found,
+            ["unknown key `a.workers`; `workers` belongs at the top, above the first `[table]`", "unknown key `a.b`; known here: "]
+        );
     }
 
     #[test]

@@ -112,14 +112,21 @@ impl<'a> Checker<'a> {
 
     fn unknown(&self, name: &str) -> String {
         let mut all: Vec<&str> = self.vocabulary.names().collect();
+        if self.vocabulary.has_headers() {
+            all.extend([vocabulary::HEADER, vocabulary::HEADERS]);
+        }
         if let Some(near) = nearest(name, &all) {
             return format!("there is no `{name}`; did you mean `{near}`?");
         }
         let root = name.split('.').next().unwrap_or(name);
         if self.vocabulary.is_root(root) {
             all.retain(|known| known.split('.').next() == Some(root));
+            return format!("there is no `{name}`; there are: {}", all.join(", "));
         }
-        format!("there is no `{name}`; there are: {}", all.join(", "))
+        let mut families: Vec<String> =
+            all.iter().map(|known| known.split_once('.').map_or_else(|| (*known).to_owned(), |(root, _)| format!("{root}.…"))).collect();
+        families.dedup();
+        format!("there is no `{name}`; there are: {}", families.join(", "))
     }
 
     fn call(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Kind {

@@ -89,6 +89,7 @@ fn conditions_speak_of_findings_envelope_client_tls_and_header() {
 fn mistakes_are_told_with_their_place() {
     let vocabulary = vocabulary();
     for (condition, place, text) in [
+        ("headr['Subject'] == ''", "headr", "there is no `headr`; did you mean `header`?"),
         ("auth.dmrac == 'fail'", "auth.dmrac", "there is no `auth.dmrac`; did you mean `auth.dmarc`?"),
         ("clamd.signature != ''", "clamd.signature", "no stage of type `clamd` is configured, so nobody would find out `clamd.signature`"),
         ("auth.dmarc > 3", "", "cannot be used with a text and a whole number"),

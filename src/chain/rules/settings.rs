@@ -21,13 +21,13 @@ enum Word {
     Discard,
 }
 
-const WORDS: &[(&str, Word)] = &[
-    ("accept", Word::Accept),
-    ("tag", Word::Tag),
-    ("quarantine", Word::Quarantine),
-    ("tempfail", Word::Tempfail),
-    ("reject", Word::Reject),
-    ("discard", Word::Discard),
+const WORDS: &[(&str, Option<Word>)] = &[
+    ("accept", Some(Word::Accept)),
+    ("tag", Some(Word::Tag)),
+    ("quarantine", Some(Word::Quarantine)),
+    ("tempfail", Some(Word::Tempfail)),
+    ("reject", Some(Word::Reject)),
+    ("discard", Some(Word::Discard)),
 ];
 
 const CLASSES: &[(&str, HoldClass)] =
@@ -58,12 +58,19 @@ fn read_one(section: &mut Section<'_>, vocabulary: &Vocabulary, listeners: &[Box
     }
     let when = settings::when(section, vocabulary);
     let listeners = settings::listeners(section, listeners);
+    section.otherwise("recipients", "all");
     let recipients = settings::patterns(section, "recipients", Pattern::address);
     let mode = section.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], Mode::Enforce);
     if !section.has("then") {
         section.complain(format!("`{}` is missing: what is to be done", section.path("then")));
     }
-    let word = section.choice("then", WORDS, Word::Accept);
+    let Some(word) = section.choice("then", WORDS, None) else {
+        // Nobody knows which of these it should have had.
+        for key in ["reply", "reason", "class", "add", "subject_tag"] {
+            section.has(key);
+        }
+        return None;
+    };
     let name = name?.value;
     let then = read_then(section, word, vocabulary, &name);
     let marks = read_marks(section, word, vocabulary);
@@ -91,6 +98,11 @@ fn read_then(section: &mut Section<'_>, word: Word, vocabulary: &Vocabulary, nam
         (Some(reply), Some(_)) => Some((reply.value, Some(reply.span))),
         (None, usual) => usual.clone().map(|usual| (usual, None)),
     };
+    match (word, &usual) {
+        (Word::Quarantine, _) => section.holds_without("reason", &format!("rule {name}")),
+        (_, Some(usual)) => section.otherwise("reply", &format!("{} {}", usual.reply().code(), usual.reply().text())),
+        _ => {}
+    }
     let reason = section.take_placed::<String>("reason");
     let class = section.choice("class", CLASSES, HoldClass::Policy);
     if word != Word::Quarantine {

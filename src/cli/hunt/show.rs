@@ -59,7 +59,7 @@ impl<'a> Printer<'a> {
         if self.begun {
             out.line("");
         }
-        let heading = out.paint(Colour::Bold, format_args!("{} ({})", plain(indicator.value()), indicator.kind()));
+        let heading = out.paint(Colour::Bold, format_args!("{} ({})", plain(indicator.value()), indicator.described()));
         if rows.is_empty() {
             return out.line(format_args!("{heading}: nothing"));
         }

@@ -46,6 +46,8 @@ impl Ports {
 /// Writes `octroi.toml` into `folder`, and what it names; with a console where somebody will be there
 /// to use it.
 pub(super) fn write(folder: &Path, upstream: &str, files: &Files, ports: Ports, console: bool) -> Result<PathBuf, Failure> {
+    // What it says has to hold wherever it is read from.
+    let folder = &std::path::absolute(folder)?;
     let (state, rules) = (folder.join("state"), folder.join("rules"));
     fs::create_dir_all(&state)?;
     fs::create_dir_all(&rules)?;

@@ -45,6 +45,14 @@ fn files(directory: &Path, name: &str) -> String {
     format!("certificate = \"{}\"\nprivate_key = \"{}\"\n", certificate.display(), key.display())
 }
 
+#[test]
+fn the_state_has_one_place_wherever_octroi_is_started() {
+    for wrong in ["state", "./state", "~/state"] {
+        let (_, problems) = read(&format!("state_dir = \"{wrong}\"\n{LISTENER}tls = \"off\"\n"));
+        assert!(problems.len() == 1 && problems[0].1.starts_with("`state_dir`: write the whole path"), "{wrong}: {problems:?}");
+    }
+}
+
 const LISTENER: &str = "hostname = \"mx.example.org\"\n[[listener]]\nname = \"mx\"\naddress = \"systemd:smtp\"\n";
 
 #[test]

@@ -38,25 +38,22 @@ impl Policy {
     /// Reads the settings; mistakes go where the section collects them.
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let lists = [
-            ("refuse_types", "refuse_extensions", Act::Refuse),
             ("quarantine_types", "quarantine_extensions", Act::Quarantine),
             ("strip_types", "strip_extensions", Act::Strip),
             ("tag_types", "tag_extensions", Act::Tag),
         ];
         let (mut types, mut extensions) = (Vec::new(), Vec::new());
         for (of_types, of_extensions, act) in lists {
-            types.extend(words(section, of_types).into_iter().map(|word| (word, act)));
-            extensions.extend(ends(section, of_extensions).into_iter().map(|end| (end, act)));
+            types.extend(words(section, of_types, Vec::new()).into_iter().map(|word| (word, act)));
+            extensions.extend(ends(section, of_extensions, Vec::new()).into_iter().map(|end| (end, act)));
         }
         // What stands in one of the lists is decided; the default is for the others.
-        if !section.has("refuse_types") {
-            let usual = REFUSED_TYPES.iter().filter(|word| !types.iter().any(|(other, _)| other == *word));
-            types.extend(usual.map(|word| (*word, Act::Refuse)).collect::<Vec<_>>());
-        }
-        if !section.has("refuse_extensions") {
-            let usual = REFUSED_EXTENSIONS.iter().filter(|end| !extensions.iter().any(|(other, _)| **other == ***end));
-            extensions.extend(usual.map(|end| (Box::from(*end), Act::Refuse)).collect::<Vec<_>>());
-        }
+        let usual = REFUSED_TYPES.iter().filter(|word| !types.iter().any(|(other, _)| other == *word)).copied();
+        let refused = words(section, "refuse_types", usual.collect());
+        types.splice(0..0, refused.into_iter().map(|word| (word, Act::Refuse)));
+        let usual = REFUSED_EXTENSIONS.iter().filter(|end| !extensions.iter().any(|(other, _)| **other == ***end)).copied();
+        let refused = ends(section, "refuse_extensions", usual.collect());
+        extensions.splice(0..0, refused.into_iter().map(|end| (end, Act::Refuse)));
         Self {
             types,
             extensions,
@@ -85,10 +82,15 @@ fn vocabulary() -> Vec<&'static str> {
     kinds.chain(classes).chain(Flag::ALL.iter().map(|flag| flag.name())).chain(names::TRICKS.iter().copied()).collect()
 }
 
-fn words(section: &mut Section<'_>, key: &'static str) -> Vec<&'static str> {
+/// A list, or `usual` where there is none.
+fn list(section: &mut Section<'_>, key: &'static str, usual: Vec<&str>) -> Vec<Placed<String>> {
+    section.take_or(key, usual.into_iter().map(|word| Placed::nowhere(word.to_owned())).collect())
+}
+
+fn words(section: &mut Section<'_>, key: &'static str, usual: Vec<&str>) -> Vec<&'static str> {
     let known = vocabulary();
     let mut words = Vec::new();
-    for Placed { value, span } in section.take_or::<Vec<Placed<String>>>(key, Vec::new()) {
+    for Placed { value, span } in list(section, key, usual) {
         if let Some(word) = known.iter().find(|word| **word == value) {
             words.push(*word);
             continue;
@@ -102,9 +104,9 @@ fn words(section: &mut Section<'_>, key: &'static str) -> Vec<&'static str> {
     words
 }
 
-fn ends(section: &mut Section<'_>, key: &'static str) -> Vec<Box<str>> {
+fn ends(section: &mut Section<'_>, key: &'static str, usual: Vec<&str>) -> Vec<Box<str>> {
     let mut ends = Vec::new();
-    for Placed { value, span } in section.take_or::<Vec<Placed<String>>>(key, Vec::new()) {
+    for Placed { value, span } in list(section, key, usual) {
         let end = value.trim_start_matches('.').to_lowercase();
         if end.is_empty() || end.contains(['.', '/', '\\', '*']) {
             section.complain_at(span, format!("`{}`: `{value}` is no extension: write \"exe\"", section.path(key)));

@@ -87,7 +87,8 @@ fn trusted(section: &mut Section<'_>) -> Vec<Box<str>> {
 /// something else.
 fn dns_timeout(section: &mut Section<'_>) -> Duration {
     let timeout = section.take("timeout").unwrap_or(Configured::TIMEOUT);
-    let Some(Placed { value, span }) = section.take_placed::<Duration>("dns_timeout") else { return timeout.mul_f64(0.8) };
+    let usual = timeout / 5 * 4;
+    let Some(Placed { value, span }) = section.take_placed_unless("dns_timeout", &usual) else { return usual };
     if value.is_zero() || value >= timeout {
         let text = format!("`{}`: must be more than nothing and less than the stage's `timeout`, {timeout:?}", section.path("dns_timeout"));
         section.complain_at(span, text);

@@ -62,7 +62,7 @@ fn build(section: &mut Section<'_>, _: &Surroundings) -> Option<Box<dyn Stage>> 
     let endpoint = Endpoint::require(section, "address");
     let found = section.choice("found", Act::WORDS, Act::Reject);
     let heuristics = section.choice("heuristics", Act::WORDS, found);
-    let max_size = section.take_placed::<ByteSize>("max_size");
+    let max_size = section.take_placed_unless("max_size", &MAX_SIZE);
     if let Some(Placed { span, .. }) = max_size.as_ref().filter(|size| size.value.0 == 0) {
         section.complain_at(span.clone(), format!("`{}`: nothing could be scanned", section.path("max_size")));
     }

@@ -31,6 +31,7 @@ impl Authorization {
 
 pub(super) fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Stage>> {
     let url = Url::require(section, "url");
+    section.otherwise("ca", "those that the system trusts");
     let ca = section.take_placed::<PathBuf>("ca");
     let tls = http::trusted(section, "url", url.as_ref(), ca.as_ref());
     let events = events(section);
@@ -48,8 +49,11 @@ pub(super) fn build(section: &mut Section<'_>, surroundings: &Surroundings) -> O
 }
 
 fn events(section: &mut Section<'_>) -> Option<Vec<Event>> {
-    let Some(span) = section.place("events") else { return Some(vec![Event::Data]) };
-    let words = section.take::<Vec<Placed<String>>>("events")?;
+    let usual = vec![Placed::nowhere(Event::Data.as_str().to_owned())];
+    let there = section.place("events");
+    let given = section.take_placed_unless("events", &usual);
+    let Some(span) = there else { return Some(vec![Event::Data]) };
+    let words = given?.value;
     let path = section.path("events");
     if words.is_empty() {
         section.complain_at(span, format!("`{path}`: a hook that is never asked does nothing"));

@@ -53,6 +53,9 @@ impl Settings {
     /// Reads `[traces]`.
     #[must_use]
     pub fn read(section: &mut Section<'_>) -> Self {
+        section.otherwise("endpoint", "nowhere");
+        section.otherwise("ca", "those that the system trusts");
+        section.otherwise("instance", "`hostname`");
         let endpoint = endpoint(section);
         let default = Self::default();
         let sample = section.take_placed_unless("sample", &default.sample);

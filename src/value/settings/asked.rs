@@ -40,6 +40,8 @@ pub struct Key {
     pub optional: bool,
     /// As it would be written; `None` where it has none, or none that can be.
     pub default: Option<String>,
+    /// What holds without it, for people, where `default` cannot say it.
+    pub otherwise: Option<String>,
     /// Where its value stands, if it is there.
     pub span: Option<Range<usize>>,
     /// It may be `[[key]]` as well.
@@ -63,8 +65,8 @@ pub struct Table {
 impl Table {
     fn key(&mut self, name: &'static str) -> &mut Key {
         let at = self.keys.iter().position(|key| key.name == name).unwrap_or_else(|| {
-            let (shape, expected, default, span) = (Shape::Any, "", None, None);
-            self.keys.push(Key { name, shape, expected, required: false, optional: false, default, span, or_tables: false });
+            let (shape, expected, default, otherwise, span) = (Shape::Any, "", None, None, None);
+            self.keys.push(Key { name, shape, expected, required: false, optional: false, default, otherwise, span, or_tables: false });
             self.keys.len() - 1
         });
         // It was found, or put there.
@@ -117,6 +119,13 @@ impl Page {
         self.record.open(Table { path: path.to_owned(), name: name.to_owned(), parent, span, keys: Vec::new() })
     }
 
+    /// Whether `name` is a key of the root that is no table: it can stand only above the first one.
+    pub(super) fn belongs_to_root(&self, name: &str) -> bool {
+        let is_table = |key: &Key| matches!(key.shape, Shape::Any | Shape::Table | Shape::Tables | Shape::Named);
+        let tables = self.record.0.borrow();
+        self.place > 0 && tables.first().is_some_and(|root| root.keys.iter().any(|key| key.name == name && !is_table(key)))
+    }
+
     fn note(&self, key: &'static str, what: impl FnOnce(&mut Key)) {
         if let Some(table) = self.record.0.borrow_mut().get_mut(self.place) {
             what(table.key(key));
@@ -145,6 +154,10 @@ impl Page {
     /// As it would be written.
     pub(super) fn default(&self, key: &'static str, default: Option<String>) {
         self.note(key, |key| key.default = default);
+    }
+    /// What holds without it, in words.
+    pub(super) fn otherwise(&self, key: &'static str, words: &str) {
+        self.note(key, |key| key.otherwise = Some(words.to_owned()));
     }
     pub(super) fn required(&self, key: &'static str) {
         self.note(key, |key| key.required = true);

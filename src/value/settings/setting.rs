@@ -31,6 +31,13 @@ pub struct Placed<T> {
     pub span: Range<usize>,
 }
 
+impl<T> Placed<T> {
+    /// Of a default, which stands in no file.
+    pub fn nowhere(value: T) -> Self {
+        Self { value, span: 0..0 }
+    }
+}
+
 impl Setting for String {
     const EXPECTED: &'static str = "a text in quotes";
     fn written(&self) -> Option<String> {
@@ -147,6 +154,9 @@ impl Setting for PathBuf {
 }
 impl Setting for SocketAddr {
     const EXPECTED: &'static str = "an address and port such as \"127.0.0.1:25\" or \"[::1]:25\"";
+    fn written(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let text = value.as_str().ok_or(None)?;
         text.parse().map_err(|_| Some(format!("`{text}` is not {}", Self::EXPECTED)))
