@@ -67,7 +67,8 @@ impl Explained<'_> {
             }
             (None, default) => {
                 let words = key.otherwise.as_ref().map(|words| format!("({words})"));
-                let value = words.or_else(|| default.as_deref().map(one_line)).unwrap_or_else(|| "(not set)".to_owned());
+                // Whole: unlike what is in the file, it can be read nowhere else.
+                let value = words.or_else(|| default.clone()).unwrap_or_else(|| "(not set)".to_owned());
                 (value, "default".to_owned())
             }
         }
