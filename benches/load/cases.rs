@@ -108,7 +108,7 @@ impl Bench {
     }
 
     fn start(&self, kind: Kind) -> Outcome<Proxy> {
-        Proxy::start(kind, &self.options.octroi, &self.sink, &self.credentials)
+        Proxy::start(kind, &self.options, &self.sink, &self.credentials)
     }
 
     /// A load with what is usual; the caller changes the rest.

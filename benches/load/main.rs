@@ -12,7 +12,7 @@
 //! cargo bench --bench load -- --quick                         # does it work?
 //! cargo bench --bench load -- --case 4k-each,tls-4k-each --rounds 9
 //! cargo bench --bench load -- --case 4k-each --proxy octroi,haproxy --messages 100000
-//! cargo bench --bench load -- --case 4k-each --proxy octroi,unjournaled --messages 200000
+//! cargo bench --bench load -- --case 4k-each --proxy octroi,unjournaled --messages 200000 --settings stages.toml
 //! cargo bench --bench load -- --json > result.json
 //! ```
 //!

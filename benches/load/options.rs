@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// The octroi to measure
     #[arg(long, default_value = env!("CARGO_BIN_EXE_octroi"), hide_default_value = true)]
     pub(crate) octroi: PathBuf,
+    /// What is appended to octroi's configuration: stages, say
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,

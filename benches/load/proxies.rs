@@ -3,6 +3,7 @@
 
 use crate::Outcome;
 use crate::measure::{self, Tree};
+use crate::options::Options;
 use crate::sink::Sink;
 use crate::tls::Credentials;
 use std::fmt::{self, Write as _};
@@ -113,7 +114,7 @@ impl Proxy {
     ///
     /// # Errors
     /// If it cannot be started or does not answer within 30 s; with the end of what it said.
-    pub(crate) fn start(kind: Kind, octroi: &Path, sink: &Sink, credentials: &Credentials) -> Outcome<Self> {
+    pub(crate) fn start(kind: Kind, options: &Options, sink: &Sink, credentials: &Credentials) -> Outcome<Self> {
         if kind == Kind::Direct {
             return Ok(Self { kind, plain: sink.plain, tls: sink.tls, child: None, directory: None });
         }
@@ -128,8 +129,8 @@ impl Proxy {
         let setup = Setup { directory: directory.path(), plain, tls, sink: sink.plain };
         let mut command = match kind {
             Kind::Direct => return Err("the direct path is not started".into()),
-            Kind::Octroi => setup.octroi(octroi, metrics, true)?,
-            Kind::Unjournaled => setup.octroi(octroi, metrics, false)?,
+            Kind::Octroi => setup.octroi(options, metrics, true)?,
+            Kind::Unjournaled => setup.octroi(options, metrics, false)?,
             Kind::Haproxy => setup.haproxy()?,
             Kind::Postfix => setup.postfix()?,
         };
@@ -230,7 +231,7 @@ pub(crate) fn stop_on_interrupt() -> Outcome<()> {
 }
 
 impl Setup<'_> {
-    fn octroi(&self, binary: &Path, metrics: SocketAddr, journal: bool) -> Outcome<Command> {
+    fn octroi(&self, options: &Options, metrics: SocketAddr, journal: bool) -> Outcome<Command> {
         let Self { directory, plain, tls, sink } = self;
         let directory = directory.display();
         let text = format!(
@@ -274,10 +275,11 @@ level = "info"
 format = "text"
 "#
         );
+        let more = options.settings.as_ref().map(fs::read_to_string).transpose()?.unwrap_or_default();
         fs::create_dir(self.directory.join("state"))?;
         let file = self.directory.join("octroi.toml");
-        fs::write(&file, text)?;
-        let mut command = Command::new(binary);
+        fs::write(&file, text + &more)?;
+        let mut command = Command::new(&options.octroi);
         command.arg("run").arg("--config").arg(file);
         Ok(command)
     }
