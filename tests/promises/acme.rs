@@ -149,11 +149,14 @@ fn offers_tls(gate: &Gate) -> Option<Client> {
     client.ask("EHLO client.example.net").must(250).lines.iter().any(|line| line == "STARTTLS").then_some(client)
 }
 
-/// The certificate that is served, once it is one that verifies. An order that failed, on a busy
-/// machine, is placed again after a minute.
+/// The certificate that is served, once it is one that verifies. Until it is there nobody connects, so
+/// that the end of the log has what became of the order.
 fn served(gate: &Gate, trusts: &Arc<ClientConfig>) -> Vec<u8> {
     wait::until_within(Duration::from_secs(150), "a certificate", || {
         wait::pause(Duration::from_millis(100));
+        if gate.metrics().get("octroi_tls_placeholder") == 1.0 {
+            return None;
+        }
         shown(gate, trusts, "mx.example.org")
     })
 }
@@ -166,6 +169,16 @@ fn shown(gate: &Gate, trusts: &Arc<ClientConfig>, name: &str) -> Option<Vec<u8>>
     Some(client.wire().tls().unwrap().peer_certificates().unwrap()[0].to_vec())
 }
 
+/// A gate that has obtained its first certificate, who trusts that, and the certificate.
+fn served_by(pebble: &Pebble, mta: &Mta) -> (Gate, Arc<ClientConfig>, Vec<u8>) {
+    let mut gate = gate(mta, &pebble.settings(pebble.http));
+    gate.run();
+    gate.wait_ready();
+    let trusts = pebble.client();
+    let first = served(&gate, &trusts);
+    (gate, trusts, first)
+}
+
 fn obtained(gate: &Gate) -> f64 {
     gate.metrics().get("octroi_acme_certificates_total")
 }
@@ -174,11 +187,7 @@ fn obtained(gate: &Gate) -> f64 {
 fn a_certificate_is_obtained_served_kept_and_renewed_with_one_account() {
     let Some(pebble) = Pebble::start(60) else { return };
     let mta = Mta::start();
-    let mut gate = gate(&mta, &pebble.settings(pebble.http));
-    gate.run();
-    gate.wait_ready();
-    let trusts = pebble.client();
-    let first = served(&gate, &trusts);
+    let (mut gate, trusts, first) = served_by(&pebble, &mta);
     assert!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")) == (1.0, 0.0));
     assert!(TcpStream::connect(pebble.http).is_err(), "nobody listens for challenges when none is to come");
     gate.log_line(&["made an account"]);
@@ -319,7 +328,7 @@ fn the_console_answers_authorities_that_ask_at_its_place() {
     let trusts = pebble.client();
     served(&gate, &trusts);
     wait::until("the console", || is_answered(gate.console(), &trusts).then_some(()));
-    assert_eq!(obtained(&gate), 1.0);
+    assert_eq!((obtained(&gate), gate.metrics().get("octroi_acme_failures_total")), (1.0, 0.0));
     // Who asks as an authority does, when none has reason to, is not answered; browsers are.
     for (protocols, answered) in [
         (&[&b"acme-tls/1"[..]][..], None),
@@ -335,11 +344,7 @@ fn the_console_answers_authorities_that_ask_at_its_place() {
 fn an_authority_that_is_gone_leaves_the_certificate_that_is_there() {
     let Some(pebble) = Pebble::start(60) else { return };
     let mta = Mta::start();
-    let mut gate = gate(&mta, &pebble.settings(pebble.http));
-    gate.run();
-    gate.wait_ready();
-    let trusts = pebble.client();
-    let first = served(&gate, &trusts);
+    let (gate, trusts, first) = served_by(&pebble, &mta);
     drop(pebble);
     wait::until_within(Duration::from_secs(90), "a failure", || (gate.metrics().get("octroi_acme_failures_total") >= 1.0).then_some(()));
     gate.log_line(&["no certificate could be obtained"]);
