@@ -1,6 +1,6 @@
 //! `octroi audit`: who did what, and whether that is all of it.
 use super::{
-    ConfigFile, Failure,
+    ConfigFile, Failure, pages,
     style::{self, Colour, Out, TROUBLE, moment},
     to_the_end,
 };
@@ -13,7 +13,7 @@ use serde_json::json;
 use std::process::ExitCode;
 
 /// Rows that are read at once.
-const PAGE: usize = 1000;
+const PAGE: u64 = 1000;
 
 /// Read the audit, and prove it whole
 #[derive(Debug, Args)]
@@ -31,9 +31,9 @@ enum Command {
 /// Walk the chain from its beginning
 ///
 /// Each row has the hash of the one before it in its own. Exits with 1 at the first row that was
-/// changed, removed, moved or put in, and with 2 where that cannot be told. Rows that were cut off at the end, and a chain that was written
-/// anew, show only against a hash that is known from elsewhere: the log has each new one within ten
-/// seconds (`audit head`), and each verification prints one.
+/// changed, removed, moved or put in, and with 2 where that cannot be told. Rows that were cut off at
+/// the end, and a chain that was written anew, show only against a hash that is known from elsewhere:
+/// the log has each new one within ten seconds (`audit head`), and each verification prints one.
 #[derive(Debug, Args)]
 struct Verify {
     #[command(flatten)]
@@ -125,9 +125,7 @@ impl List {
             return Err(Failure(format!("no action is called `{action}`; there are {}", known.join(", "))));
         }
         let limit = if self.all { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
-        let mut rows = self.rows(&open(&self.file)?, limit).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let (rows, more) = self.rows(&open(&self.file)?, limit).await?;
         self.print(&rows, out);
         if more {
             style::complain(&format!("these are the newest {limit}; there are more: `--limit`, `--all`, or `--below` the last of them"));
@@ -135,22 +133,16 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// One more than `limit`, where there are more.
-    async fn rows(&self, audit: &Audit, limit: usize) -> Result<Vec<Record>, StorageError> {
+    /// Those that are asked for, and whether there are more.
+    async fn rows(&self, audit: &Audit, limit: usize) -> Result<(Vec<Record>, bool), StorageError> {
         let (actor, action, object) = (self.actor.clone(), self.action.clone(), self.object.clone());
         let mut filter = Filter { actor, action, object, below: self.below, ..Filter::default() };
-        let mut rows: Vec<Record> = Vec::new();
-        while rows.len() <= limit {
-            filter.limit = (limit - rows.len()).saturating_add(1).min(PAGE) as u64;
-            let page = audit.list(&filter).await?;
-            let is_last = (page.len() as u64) < filter.limit;
-            filter.below = page.last().map(|row| row.sequence);
-            rows.extend(page);
-            if is_last {
-                break;
-            }
-        }
-        Ok(rows)
+        pages::first(limit, PAGE, async |wanted, last: Option<&Record>| {
+            filter.limit = wanted;
+            filter.below = last.map(|row| row.sequence).or(filter.below);
+            audit.list(&filter).await
+        })
+        .await
     }
 
     fn print(&self, rows: &[Record], out: &Out) {

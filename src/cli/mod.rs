@@ -7,6 +7,7 @@ mod config;
 mod evidence;
 mod hunt;
 mod manual;
+mod pages;
 mod qr;
 mod quarantine;
 mod renewal;

@@ -139,7 +139,7 @@ impl Session {
         if verb == Verb::Mail {
             return self.record.refused_as_written(Phase::Mail, refusal, Some(address), None);
         }
-        let sender = self.mailing.as_ref().map(|mailing| mailing.mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()));
+        let sender = self.mailing.as_ref().map(|mailing| mailing.mail.reverse_path.as_str());
         self.record.refused_as_written(Phase::Recipient, refusal, sender, Some(address));
     }
 

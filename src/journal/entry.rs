@@ -85,7 +85,7 @@ impl Entry {
             client: Arc::clone(client),
             times: Times { begun: now, receiving: false, received: None, concluded: None, settled: None },
             protocol: client.protocol(mail.utf8),
-            from: mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()).into(),
+            from: mail.reverse_path.as_str().into(),
             to: String::new(),
             recipients: 0,
             shown: 0,

@@ -19,10 +19,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Characters of a header field, an error, or a reply that a row has.
-const TEXT: usize = 500;
+/// Characters of a header field, an error, or a reply that a row or a span has.
+pub(super) const TEXT: usize = 500;
 /// Characters of a finding's text.
-const FINDING: usize = 300;
+pub(super) const FINDING: usize = 300;
 /// Findings of a row.
 const FINDINGS: usize = 200;
 /// Terms of one sort; what is beyond is shown and not found.

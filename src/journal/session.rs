@@ -137,7 +137,7 @@ impl Session {
     /// Something was refused before there was a message:
     /// `NOQUEUE: reject: RCPT from [192.0.2.1]:4711: 550 5.1.1 …; from=<…> to=<…> proto=ESMTP helo=<…>`.
     pub fn refused(&self, phase: Phase, refusal: &Refusal, by: By<'_>, mail: Option<&Mail>, recipient: Option<&Recipient>) {
-        let from = mail.map(|mail| mail.reverse_path.0.as_ref().map_or("", |address| address.as_str()));
+        let from = mail.map(|mail| mail.reverse_path.as_str());
         let to = recipient.map(|recipient| recipient.address.as_str());
         self.refused_before(phase, refusal, by, mail.is_some_and(|mail| mail.utf8), from, to);
     }

@@ -171,7 +171,7 @@ fn row(held: &Held<'_>, key: &str, blob: &crate::storage::Kept) -> Statement {
     .with(held.decided_by)
     .with(&*held.client.listener)
     .with(client(held.client, held.mail.utf8))
-    .with(held.mail.reverse_path.0.as_ref().map_or_else(String::new, |address| address.as_str().to_ascii_lowercase()))
+    .with(held.mail.reverse_path.as_str().to_ascii_lowercase())
     .with(mail_arguments(held.mail).join(" "))
     .with(field("From"))
     .with(field("Subject"))

@@ -25,6 +25,14 @@ pub struct Address {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReversePath(pub Option<Address>);
 
+impl ReversePath {
+    /// The address; empty for the null path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("", Address::as_str)
+    }
+}
+
 impl Domain {
     /// Reads the argument of HELO or EHLO. What hosts really call themselves is wider than the
     /// grammar: single labels, underscores, a dot at the end, an IPv6 literal without its tag, raw

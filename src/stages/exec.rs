@@ -211,7 +211,7 @@ fn environment(hostname: &str, sender: Option<&(Arc<Client>, Id)>, message: &Mes
     if recipients.len() > RECIPIENTS {
         return Err(StageError::TooLarge(format!("{} octets of recipients", recipients.len()).into()));
     }
-    let reverse_path = message.envelope.mail.reverse_path.0.as_ref().map_or("", |address| address.as_str());
+    let reverse_path = message.envelope.mail.reverse_path.as_str();
     let mut environment = vec![
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("OCTROI_HOSTNAME", hostname.to_owned()),

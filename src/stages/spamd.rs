@@ -200,7 +200,7 @@ fn received(hostname: &str, client: &Client, id: Id, message: &Message) -> Strin
         IpAddr::V4(address) => format!("[{address}]"),
         IpAddr::V6(address) => format!("[IPv6:{address}]"),
     };
-    let sender = message.envelope.mail.reverse_path.0.as_ref().map_or("", |sender| sender.as_str());
+    let sender = message.envelope.mail.reverse_path.as_str();
     // In a comment, where anything else could end it.
     let plain = sender.bytes().all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'(' | b')' | b'\\' | b'"'));
     let from = if plain { format!("\r\n\t(envelope-from <{sender}>)") } else { String::new() };

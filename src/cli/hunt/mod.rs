@@ -3,7 +3,7 @@ mod list;
 mod show;
 
 use super::{
-    ConfigFile, Failure,
+    ConfigFile, Failure, pages,
     style::{self, Out, TROUBLE},
 };
 use crate::config::Config;
@@ -121,20 +121,12 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Told, Failure> {
 }
 
 async fn search(rows: &Rows, indicator: &Indicator, after: Option<SystemTime>, limit: u64) -> Result<Found, StorageError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(usize::MAX - 1);
     let mut query = Query { after, indicator: Some(indicator.clone()), ..Query::new(PAGE) };
-    let mut found: Vec<Row> = Vec::new();
-    while found.len() <= limit {
-        query.limit = ((limit + 1 - found.len()) as u64).min(PAGE);
-        let page = rows.search(&query).await?;
-        let is_last = (page.len() as u64) < query.limit;
-        query.below = page.last().map(|row| row.key);
-        found.extend(page);
-        if is_last {
-            break;
-        }
-    }
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let (found, more) = pages::first(usize::try_from(limit).unwrap_or(usize::MAX), PAGE, async |wanted, last: Option<&Row>| {
+        query.limit = wanted;
+        query.below = last.map(|row| row.key);
+        rows.search(&query).await
+    })
+    .await?;
     Ok(Found { indicator: indicator.clone(), rows: found, more })
 }

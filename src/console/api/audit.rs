@@ -1,4 +1,4 @@
-use super::Asked;
+use super::{Asked, limit};
 use crate::accounts::Permission;
 use crate::audit::{Filter, Record};
 use crate::console::{Console, Error, Viewer};
@@ -67,10 +67,7 @@ struct Row {
 ))]
 async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Asked<Filters>) -> Result<Json<Vec<Row>>, Error> {
     viewer.need(Permission::AuditRead)?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(Error::Unreadable("limit: 1 to 1000".into()));
-    }
+    let limit = limit(query.limit, 100)?;
     let Filters { actor, action, object, below, .. } = query;
     let rows = console.audit().list(&Filter { actor, action, object, below, limit, ..Filter::default() }).await?;
     Ok(Json(rows.into_iter().map(row).collect()))

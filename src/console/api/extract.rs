@@ -22,6 +22,12 @@ impl<T: DeserializeOwned> FromRequestParts<Console> for Asked<T> {
     }
 }
 
+/// How many at most are asked for: 1 to 1000, or the `usual` number.
+pub(super) fn limit(asked: Option<u64>, usual: u64) -> Result<u64, Error> {
+    let limit = asked.unwrap_or(usual);
+    if (1..=1000).contains(&limit) { Ok(limit) } else { Err(Error::Unreadable("limit: 1 to 1000".into())) }
+}
+
 /// Octets of a body: room for all recipients of a message.
 const MOST: usize = 512 << 10;
 

@@ -1,4 +1,4 @@
-use super::{Asked, words};
+use super::{Asked, limit, words};
 use crate::accounts::Permission;
 use crate::console::{
     Console, Error, Viewer,
@@ -112,10 +112,7 @@ fn periods() -> Object {
 ))]
 async fn list(State(console): State<Console>, viewer: Viewer, Asked(asked): Asked<Filters>) -> Result<Json<Vec<Value>>, Error> {
     let scope = viewer.need(Permission::MessagesRead)?;
-    let limit = asked.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(Error::Unreadable("limit: 1 to 1000".into()));
-    }
+    let limit = limit(asked.limit, 100)?;
     let Filters { q, sender, recipient, client, verdict, kind, by, finding, violation, attachment, host, id, since, below, limit: _ } =
         asked;
     let below = below.map(|key| key.to_string()).unwrap_or_default();

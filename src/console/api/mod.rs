@@ -17,7 +17,7 @@ mod whoami;
 mod words;
 
 pub(in crate::console) use extract::Asked;
-use extract::Body;
+use extract::{Body, limit};
 
 use super::{Console, Error};
 use axum::{Json, Router, routing::get};

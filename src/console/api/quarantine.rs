@@ -1,5 +1,5 @@
 //! The quarantine for programs: the same decisions, by the same code.
-use super::{Asked, Body, Done, Problem, words};
+use super::{Asked, Body, Done, Problem, limit, words};
 use crate::accounts::Permission;
 use crate::audit::Action;
 use crate::console::pages::quarantine::{Wanted, entry_for, free, released, visible};
@@ -120,10 +120,7 @@ struct Found {
 ))]
 async fn list(State(console): State<Console>, viewer: Viewer, Asked(query): Asked<Filters>) -> Result<Json<Found>, Error> {
     let seen = visible(viewer.need(Permission::QuarantineRead)?);
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=1000).contains(&limit) {
-        return Err(Error::Unreadable("limit: 1 to 1000".into()));
-    }
+    let limit = limit(query.limit, 50)?;
     let cursor = match query.at.as_deref() {
         None | Some("") => None,
         Some(text) => Some(Cursor::parse(text).ok_or_else(|| Error::Unreadable("at: that is no place in a list".into()))?),

@@ -4,7 +4,7 @@ use super::{Entry, Times, queue_id};
 use crate::chain::{Finding, StageTiming};
 use crate::journal::{
     hide::Shown,
-    record::{cut, heap, line},
+    record::{FINDING, TEXT, cut, heap, line},
 };
 use crate::message::Client;
 use crate::smtp::Reply;
@@ -19,11 +19,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// Characters of a text that a span has.
-const TEXT: usize = 500;
-/// Findings that one has, and characters of each.
+/// Findings that a span has.
 const FINDINGS: usize = 50;
-const FINDING: usize = 300;
 
 /// Who is to blame where something goes wrong with a message that no client did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

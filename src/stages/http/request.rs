@@ -118,7 +118,7 @@ impl Question<'_> {
 }
 
 fn of_envelope(envelope: &Envelope) -> Value {
-    let sender = envelope.mail.reverse_path.0.as_ref().map_or("", |sender| sender.as_str());
+    let sender = envelope.mail.reverse_path.as_str();
     let recipients: Vec<_> = envelope.recipients.iter().map(|recipient| json!({ "address": recipient.address.as_str() })).collect();
     json!({ "from": { "address": sender }, "to": recipients })
 }

@@ -89,7 +89,7 @@ impl Rspamd {
         let name = self.dns.confirmed_name(address).await.ok().flatten();
         let tls = client.tls.as_deref();
         let envelope = &message.envelope;
-        let sender = envelope.mail.reverse_path.0.as_ref().map_or("", |sender| sender.as_str());
+        let sender = envelope.mail.reverse_path.as_str();
         let mut post = post("/checkv2", &message.content)
             .header("IP", &address.to_string())
             .header("From", sender)

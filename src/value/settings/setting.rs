@@ -81,29 +81,26 @@ impl Setting for u64 {
         Self::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| None)
     }
 }
-impl Setting for u32 {
-    const EXPECTED: &'static str = "a whole number, not negative, below 4294967296";
-    fn shape() -> Shape {
-        Shape::Whole
-    }
-    fn written(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        u64::read(value)?.try_into().map_err(|_| None)
-    }
+/// Narrower than what is read.
+macro_rules! whole {
+    ($($number:ty, $expected:expr;)+) => {$(
+        impl Setting for $number {
+            const EXPECTED: &'static str = $expected;
+            fn shape() -> Shape {
+                u64::shape()
+            }
+            fn written(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+            fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+                u64::read(value)?.try_into().map_err(|_| None)
+            }
+        }
+    )+};
 }
-impl Setting for usize {
-    const EXPECTED: &'static str = u64::EXPECTED;
-    fn shape() -> Shape {
-        Shape::Whole
-    }
-    fn written(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
-        u64::read(value)?.try_into().map_err(|_| None)
-    }
+whole! {
+    u32, "a whole number, not negative, below 4294967296";
+    usize, u64::EXPECTED;
 }
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number such as 5 or 6.5";
@@ -173,14 +170,19 @@ impl Setting for ipnet::IpNet {
         text.parse().or(alone).map_err(|_| Some(format!("`{text}` is not {}", Self::EXPECTED)))
     }
 }
+/// As a list of them would be written.
+fn list<'a, T: Setting + 'a>(items: impl Iterator<Item = &'a T>) -> Option<String> {
+    let items: Option<Vec<_>> = items.map(T::written).collect();
+    Some(format!("[{}]", items?.join(", ")))
+}
+
 impl<T: Setting> Setting for Vec<T> {
     const EXPECTED: &'static str = "a list in square brackets";
     fn shape() -> Shape {
         Shape::List(Box::new(T::shape()))
     }
     fn written(&self) -> Option<String> {
-        let items: Option<Vec<_>> = self.iter().map(T::written).collect();
-        Some(format!("[{}]", items?.join(", ")))
+        list(self.iter())
     }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let DeValue::Array(array) = value else { return Err(None) };
@@ -197,11 +199,10 @@ impl<T: Setting> Setting for Vec<T> {
 impl<T: Setting> Setting for Vec<Placed<T>> {
     const EXPECTED: &'static str = <Vec<T> as Setting>::EXPECTED;
     fn shape() -> Shape {
-        Shape::List(Box::new(T::shape()))
+        Vec::<T>::shape()
     }
     fn written(&self) -> Option<String> {
-        let items: Option<Vec<_>> = self.iter().map(|item| item.value.written()).collect();
-        Some(format!("[{}]", items?.join(", ")))
+        list(self.iter().map(|item| &item.value))
     }
     fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
         let values = Vec::<T>::read(value)?;
