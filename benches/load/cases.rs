@@ -17,6 +17,8 @@ const MIB: usize = 1 << 20;
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// Idle sessions settle before their memory is taken.
 const SETTLING: Duration = Duration::from_secs(2);
+/// In place of a size: the messages of `--mail`.
+const MAIL: usize = 0;
 const IDLE_SESSIONS: u32 = 10_000;
 /// Handshakes under way at once while the idle sessions are opened.
 const IDLE_AT_ONCE: u32 = 50;
@@ -27,6 +29,13 @@ pub(crate) struct Case {
     /// Part of a run that names no cases.
     pub(crate) default: bool,
     pub(crate) kind: CaseKind,
+}
+
+impl Case {
+    /// Whether it sends the messages of `--mail`.
+    pub(crate) fn is_of_mail(&self) -> bool {
+        matches!(self.kind, CaseKind::Throughput(Throughput { size: MAIL, .. }))
+    }
 }
 
 pub(crate) enum CaseKind {
@@ -44,6 +53,7 @@ pub(crate) enum CaseKind {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Throughput {
+    /// Octets, or [`MAIL`].
     size: usize,
     per_connection: u32,
     tls: bool,
@@ -54,7 +64,7 @@ pub(crate) struct Throughput {
 
 const fn throughput(name: &'static str, size: usize, per_connection: u32, tls: bool, messages: u32, sessions: u32) -> Case {
     // A hundred messages of 25 MiB a connection take minutes and tell nothing new.
-    let default = !(size > MIB && per_connection > 1);
+    let default = size != MAIL && !(size > MIB && per_connection > 1);
     Case { name, default, kind: CaseKind::Throughput(Throughput { size, per_connection, tls, messages, sessions }) }
 }
 
@@ -71,6 +81,8 @@ pub(crate) const CASES: &[Case] = &[
     throughput("tls-1m-hundred", MIB, 100, true, 1_200, 4),
     throughput("tls-25m-each", 25 * MIB, 1, true, 48, 4),
     throughput("tls-25m-hundred", 25 * MIB, 100, true, 300, 1),
+    throughput("mail-each", MAIL, 1, false, 12_000, 10),
+    throughput("mail-hundred", MAIL, 100, false, 12_000, 10),
     Case { name: "paced", default: true, kind: CaseKind::Paced { tls: false, messages: 1_500 } },
     Case { name: "tls-paced", default: true, kind: CaseKind::Paced { tls: true, messages: 1_500 } },
     Case { name: "idle-tls", default: true, kind: CaseKind::IdleTls },
@@ -81,6 +93,8 @@ pub(crate) const CASES: &[Case] = &[
 /// What all cases share.
 pub(crate) struct Bench {
     pub(crate) options: Options,
+    /// The messages of `--mail`.
+    pub(crate) mail: Option<Arc<Template>>,
     pub(crate) sink: Sink,
     pub(crate) credentials: Credentials,
     pub(crate) proxies: Vec<Kind>,
@@ -117,7 +131,7 @@ impl Bench {
             target: if tls { proxy.tls } else { proxy.plain },
             tls: tls.then(|| Arc::clone(&self.credentials.client)),
             run: 0,
-            template: Arc::new(Template::new(size)),
+            template: self.mail.clone().filter(|_| size == MAIL).unwrap_or_else(|| Arc::new(Template::new(size))),
             messages: 1,
             per_connection: 1,
             sessions: 1,
@@ -179,13 +193,16 @@ impl Bench {
                 let tree = runner.proxy.tree();
                 let before = tree.map(Tree::cpu);
                 let seen = self.send(case, &runner.proxy, runner.load.clone())?;
-                let count = seen.acknowledged.len() as f64;
+                let count = seen.acknowledged.len() as f64 + f64::from(seen.refused);
                 runner.rates.push(count / seen.elapsed.as_secs_f64());
                 if let Some((before, tree)) = before.zip(tree) {
                     runner.cpu.push(tree.cpu().saturating_sub(before).as_secs_f64() * 1e3 / count);
                 }
                 runner.seen.absorb(seen);
             }
+        }
+        for Runner { proxy, seen, .. } in runners.iter().filter(|runner| runner.seen.refused > 0) {
+            say(&format!("  {case}, {}: {} of the messages were refused", proxy.kind, seen.refused));
         }
         Ok(runners.into_iter().map(|runner| runner.result(case)).collect())
     }
@@ -279,7 +296,7 @@ impl Runner {
             dot: self.seen.dot,
             whole: self.seen.whole,
             peak: self.watch.map(|watch| watch.highest()),
-            messages: self.seen.acknowledged.len(),
+            messages: self.seen.acknowledged.len() + self.seen.refused as usize,
         }
     }
 }

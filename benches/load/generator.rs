@@ -57,6 +57,8 @@ pub(crate) struct Seen {
     pub(crate) acknowledged: Vec<u32>,
     /// Messages answered 4yz.
     pub(crate) deferred: u32,
+    /// Messages of somebody's answered 5yz.
+    pub(crate) refused: u32,
     /// From the final dot to its reply.
     pub(crate) dot: Latencies,
     /// From connecting (or, for the second message of a connection and after, from MAIL) to the
@@ -81,6 +83,7 @@ impl Seen {
         self.elapsed = self.elapsed.max(other.elapsed);
         self.acknowledged.extend(other.acknowledged);
         self.deferred += other.deferred;
+        self.refused += other.refused;
         self.dot.absorb(other.dot);
         self.whole.absorb(other.whole);
         other.failures.into_iter().for_each(|failure| self.fail(failure));
@@ -232,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     seen.acknowledged.push(sequence);
                 }
                 400..=499 => seen.deferred += 1,
+                500..=599 if shared.load.template.is_mail() => seen.refused += 1,
                 _ => return Err(format!("end of data: {reply}").into()),
             }
         }
@@ -274,11 +278,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let template = &load.template;
         self.output.clear();
         template.head(load.run, sequence, &mut self.output);
-        if template.size() <= ONE_WRITE {
-            template.pieces().for_each(|piece| self.output.extend_from_slice(piece));
+        if template.size(sequence) <= ONE_WRITE {
+            template.pieces(sequence).for_each(|piece| self.output.extend_from_slice(piece));
         } else {
             self.stream.write_all(&self.output).await?;
-            for piece in template.pieces() {
+            for piece in template.pieces(sequence) {
                 for piece in piece.chunks(ONE_WRITE) {
                     self.stream.write_all(piece).await?;
                 }

@@ -13,6 +13,7 @@
 //! cargo bench --bench load -- --case 4k-each,tls-4k-each --rounds 9
 //! cargo bench --bench load -- --case 4k-each --proxy octroi,haproxy --messages 100000
 //! cargo bench --bench load -- --case 4k-each --proxy octroi,unjournaled --messages 200000 --settings stages.toml
+//! cargo bench --bench load -- --mail ~/mail --proxy octroi,unjournaled --settings stages.toml
 //! cargo bench --bench load -- --json > result.json
 //! ```
 //!
@@ -41,6 +42,9 @@
 //! `hundred-25m`: the same of a hundred 25 MiB messages, all of them there but for their end before
 //! the first ends, against octroi's `limits.memory`.
 //!
+//! `mail-each`, `mail-hundred`: as the others, with the messages of `--mail DIRECTORY` in turns. Those a
+//! proxy refuses for good are counted among its messages and told of.
+//!
 //! ## What is verified
 //! Every message carries its number and length, and the sink's books are compared with what the
 //! clients were told after every run: a message that was acknowledged but did not come, came twice,
@@ -56,8 +60,9 @@ mod report;
 mod sink;
 mod tls;
 
-use cases::{Bench, CASES};
+use cases::{Bench, CASES, Case};
 use clap::Parser;
+use message::Template;
 use options::Options;
 use proxies::Kind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -116,12 +121,17 @@ fn run(options: Options) -> Outcome<bool> {
     let credentials = Credentials::new(options.post_quantum)?;
     let sink = Sink::start(threads as usize, Arc::clone(&credentials.server))?;
     let json = options.json;
-    let chosen = |name: &str, default: bool| match options.case.as_slice() {
-        [] => default,
-        names => names.iter().any(|chosen| chosen == name),
+    let mail = options.mail.as_deref().map(Template::of_mail).transpose()?.map(Arc::new);
+    let chosen = |case: &Case| match options.case.as_slice() {
+        [] if mail.is_some() => case.is_of_mail(),
+        [] => case.default,
+        names => names.iter().any(|chosen| chosen == case.name),
     };
-    let chosen: Vec<_> = CASES.iter().filter(|case| chosen(case.name, case.default)).collect();
-    let mut bench = Bench { options, sink, credentials, proxies, threads, run: 0, troubles: Vec::new() };
+    let chosen: Vec<_> = CASES.iter().filter(|case| chosen(case)).collect();
+    if mail.is_none() && chosen.iter().any(|case| case.is_of_mail()) {
+        return Err("the cases that begin with `mail` want messages: --mail DIRECTORY".into());
+    }
+    let mut bench = Bench { options, mail, sink, credentials, proxies, threads, run: 0, troubles: Vec::new() };
     let mut rows = Vec::new();
     for (number, case) in chosen.iter().enumerate() {
         say(&format!("{} ({} of {})", case.name, number + 1, chosen.len()));

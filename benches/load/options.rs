@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// What is appended to octroi's configuration: stages, say
     #[arg(long, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
+    /// Messages for the cases that begin with `mail`: the files in it and below, one each, in turns
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) mail: Option<PathBuf>,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,

@@ -57,6 +57,9 @@ pub struct Conclusion {
     pub timings: Vec<StageTiming>,
     /// The message goes on, or is held, without a stage having finished that was to.
     pub unfinished: bool,
+    /// As the last stages saw it, where that has other header fields and the same parts: what they found
+    /// out of those need not be found out again. `None`: as it was given to them.
+    pub inspected: Option<Message>,
 }
 
 /// All stages of a listener watching one session. Dropping it in the middle of a transaction
@@ -231,6 +234,7 @@ impl Inspections {
         let mut content = Content { hasher: self.hasher.take(), key: None };
         // What is not in `message` yet, and which stages have not finished.
         let (mut pending, mut unfinished) = (Edits::default(), Vec::new());
+        let mut has_same_parts = true;
         let segments = self.plan().map_or(0, |plan| plan.segments.len());
         for n in 0..segments {
             let segment = self.segment(n);
@@ -269,6 +273,7 @@ impl Inspections {
                 break;
             }
             if !edits.is_empty() && n + 1 < segments {
+                has_same_parts &= edits.keep_parts();
                 message = Cow::Owned(message.edited(&edits));
                 content = Content::default();
             } else {
@@ -280,6 +285,9 @@ impl Inspections {
             conclusion.judge(&self.chain, client, &message, &pending);
         }
         conclusion.confess(&unfinished);
+        if has_same_parts && let Cow::Owned(message) = message {
+            conclusion.inspected = Some(message);
+        }
         self.abort();
         conclusion
     }

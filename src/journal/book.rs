@@ -1,14 +1,14 @@
 //! Where records become rows: a queue that never makes a session wait, and a thread that empties it.
 //!
 //! ```text
-//! Entry, Session: drop ─▶ push ─▶ queue ─────────────────────────▶ writer: up to 500 rows or a second ─▶ journal.db
-//!                          └─ with a content ─▶ examiner: one at a time ─▲
+//! Entry, Session: drop ─▶ push ─▶ queue ─────────────────────────▶ writer: up to 1000 rows at a time ─▶ journal.db
+//!                          └─ not a small one ─▶ examiner: one at a time ─▲
 //! ```
 //!
 //! Whatever is wrong below (disk full, database locked or gone, too much at once) costs rows, which
 //! are counted, and never a message its time.
 use super::{
-    examine::Examiner,
+    examine::{self, Examiner},
     hide::Shown,
     record::{Contents, Record},
     row::Kind,
@@ -169,10 +169,14 @@ impl Book {
     }
 
     /// # Errors
-    /// Gives it back where there is no room for it, saying so.
+    /// Gives it back where it has been looked into already, or where there is no room for it, saying so.
     fn push_content(&self, mut record: Record, content: Message) -> Result<(), Box<Record>> {
         let inner = &*self.0;
-        let (size, memory) = (content.content.len(), content.content.memory());
+        if let Some(contents) = examine::at_once(&content, **inner.settings.load()) {
+            record.contents = contents;
+            return Err(Box::new(record));
+        }
+        let (size, memory) = (content.content.len().saturating_add(content.held()), content.content.memory());
         let mut share = inner.content_memory.share();
         // What waits here takes room from messages that are under way.
         let is_scarce = memory.used() > memory.limit() / 2 || inner.content_memory.used().saturating_add(size) > memory.limit() / 8;

@@ -1,15 +1,17 @@
-//! What is in a message, for its row: looked at after the client has its answer, one message at a
-//! time, and given up rather than waited for.
+//! What is in a message, for its row. A small one is looked into where it is: to give it to another
+//! thread, which reads it anew and frees what this one allocated, takes longer. All others are looked
+//! into after the client has its answer, one at a time, and given up rather than waited for.
 use super::{
     links,
     record::{Contents, Record, cut, line},
     row::Attachment,
     settings::Settings,
 };
-use crate::message::{Message, MimeError};
+use crate::message::{Message, MimeError, Readings};
 use crate::telemetry::{JournalDrop, Metrics};
 use crate::value::hex;
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -34,6 +36,8 @@ const NAMES: usize = 8;
 const NAME: usize = 255;
 /// Hosts of a row.
 const HOSTS: usize = 100;
+/// Octets of a message that is looked into at once.
+const SMALL: u64 = 16 << 10;
 /// Octets of texts that are searched in place.
 const INLINE: usize = 64 << 10;
 
@@ -98,12 +102,29 @@ impl Examiner {
     }
 }
 
+/// What is in `message`, where that takes some microseconds: it is small, and has no file that is still to
+/// be opened.
+pub(super) fn at_once(message: &Message, settings: Settings) -> Option<Contents> {
+    if message.content.len() > SMALL || message.content.in_memory().is_none() {
+        return None;
+    }
+    let readings = message.readings().now_or_never()?.ok()?;
+    if has_files(readings) && message.found_files().is_none() {
+        return None;
+    }
+    contents(message, settings).now_or_never()?.ok()
+}
+
+/// Whether there is anything that is not just the text of the message.
+fn has_files(readings: &Readings) -> bool {
+    readings.all().iter().any(|reading| !reading.names.is_empty() || !reading.content_type.starts_with("text/"))
+}
+
 /// What is in `message`, as far as it is asked for.
 async fn contents(message: &Message, settings: Settings) -> Result<Contents, MimeError> {
     let mut contents = Contents::default();
     let readings = message.readings().await?;
-    let has_files = readings.all().iter().any(|reading| !reading.names.is_empty() || !reading.content_type.starts_with("text/"));
-    if settings.attachments && has_files {
+    if settings.attachments && has_files(readings) {
         let files = message.files().await?;
         let attached = files.all().iter().filter(|file| !file.is_body && !file.is_part);
         contents.attachments.extend(attached.take(ATTACHMENTS + 1).map(|file| {

@@ -4,8 +4,8 @@
 //! nothing, backslashes are slashes, percent and character references are decoded, what stands before
 //! an `@` is no host.
 use linkify::{LinkFinder, LinkKind};
-use memchr::memchr;
-use std::collections::BTreeSet;
+use memchr::{memchr, memchr_iter, memmem};
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// Octets of a text that are looked at; a link that nobody scrolls to is not clicked.
 const TEXT: usize = 1 << 20;
@@ -40,7 +40,11 @@ impl Hosts {
         if is_html {
             self.attributes(octets);
         }
-        let text = String::from_utf8_lossy(octets);
+        // What most texts lack is looked for first, and what most texts are is not looked at by characters.
+        if memmem::find(octets, b"://").is_none() && !has_www(octets) {
+            return;
+        }
+        let text = str::from_utf8(octets).map_or_else(|_| String::from_utf8_lossy(octets), Cow::Borrowed);
         let mut finder = LinkFinder::new();
         finder.kinds(&[LinkKind::Url]).url_must_have_scheme(false);
         for link in finder.links(&text) {
@@ -90,6 +94,12 @@ impl Hosts {
             self.found.push(host);
         }
     }
+}
+
+/// `www.`, in whatever case.
+fn has_www(octets: &[u8]) -> bool {
+    memchr_iter(b'.', octets)
+        .any(|dot| dot.checked_sub(3).and_then(|from| octets.get(from..dot)).is_some_and(|w| w.eq_ignore_ascii_case(b"www")))
 }
 
 /// The value that follows a `=`, without its quotes, with character references decoded.
@@ -146,12 +156,17 @@ fn references(text: &str) -> String {
 /// points nowhere on a network.
 pub(super) fn host(url: &str) -> Option<String> {
     let near = url.get(..url.floor_char_boundary(URL)).unwrap_or(url);
-    let plain: String = near.chars().filter(|c| !c.is_whitespace() && !c.is_control()).map(|c| if c == '\\' { '/' } else { c }).collect();
+    // The usual is as it should be, and a message has many.
+    let plain: Cow<'_, str> = if near.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\') {
+        near.into()
+    } else {
+        near.chars().filter(|c| !c.is_whitespace() && !c.is_control()).map(|c| if c == '\\' { '/' } else { c }).collect()
+    };
     let rest = match plain.split_once(':') {
         Some((scheme, rest)) if ["http", "https", "ftp", "ftps", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
             rest
         }
-        _ if plain.starts_with("//") || plain.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www.")) => plain.as_str(),
+        _ if plain.starts_with("//") || plain.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www.")) => &*plain,
         _ => return None,
     };
     let authority = rest.trim_start_matches('/');
@@ -159,10 +174,10 @@ pub(super) fn host(url: &str) -> Option<String> {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = percent_decoded(host);
     let host = match host.strip_prefix('[') {
-        Some(literal) => literal.split(']').next()?.to_owned(),
-        None => host.split(':').next()?.trim_end_matches('.').to_owned(),
+        Some(literal) => literal.split(']').next()?,
+        None => host.split(':').next()?.trim_end_matches('.'),
     };
-    let host = ascii(&host)?;
+    let host = ascii(host)?;
     let fits =
         !host.is_empty() && host.len() <= HOST && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
     (fits && (host.contains('.') || host.contains(':'))).then_some(host)
@@ -173,7 +188,10 @@ pub(super) fn ascii(host: &str) -> Option<String> {
     if host.is_ascii() { Some(host.to_ascii_lowercase()) } else { idna::domain_to_ascii(host).ok() }
 }
 
-fn percent_decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&octet, after)) = rest.split_first() {
@@ -186,7 +204,7 @@ fn percent_decoded(text: &str) -> String {
             octets.push(octet);
         }
     }
-    String::from_utf8_lossy(&octets).into_owned()
+    String::from_utf8_lossy(&octets).into_owned().into()
 }
 
 #[cfg(test)]

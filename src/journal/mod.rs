@@ -16,7 +16,7 @@
 //! | `entry`, `session` | what is told while it happens; `entry/told` makes spans of it |
 //! | `record`, `book`, `examine`, `links`, `writer` | how it becomes a row, off the session's way |
 //! | `row`, `terms`, `hide` | what a row is, what it is found by, and what of it is not shown |
-//! | `rows`, `query`, `indicator`, `summary` | searching, and numbers |
+//! | `rows`, `query`, `indicator`, `tally`, `summary` | searching, and numbers |
 //! | `render` | CSV and JSON |
 
 mod book;
@@ -34,6 +34,7 @@ mod rows;
 mod session;
 mod settings;
 mod summary;
+mod tally;
 mod terms;
 mod writer;
 

@@ -252,6 +252,15 @@ impl Found {
     }
 }
 
+impl Details {
+    fn to_json(&self) -> String {
+        // What a message usually has: to grow into it takes as long as to write it.
+        let mut json = Vec::with_capacity(1024);
+        let written = serde_json::to_writer(&mut json, self).is_ok();
+        String::from_utf8(json).ok().filter(|_| written).unwrap_or_else(|| "{}".to_owned())
+    }
+}
+
 impl From<&StageTiming> for Stage {
     fn from(timing: &StageTiming) -> Self {
         Self {
@@ -285,7 +294,7 @@ pub(super) const COLUMNS: &str = "row.key, row.at, row.kind, row.phase, row.list
 impl Row {
     /// Writes it, and what it is found by; both have the key as their first parameter.
     pub(super) fn into_statements(self, terms: String) -> [Statement; OF_A_ROW] {
-        let details = serde_json::to_string(&self.details).unwrap_or_else(|_| "{}".to_owned());
+        let details = self.details.to_json();
         let row = Statement::new(
             "INSERT INTO journal_row VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
              ?21, ?22, ?23, ?24, ?25, ?26)",

@@ -1,14 +1,15 @@
 //! The one who writes rows, many at a time, and removes those that are too old.
 use super::{
     record::Record,
-    row::{Kind, OF_A_ROW, Row, next_key},
+    row::{OF_A_ROW, next_key},
     rows::Rows,
     settings::Settings,
+    tally::Tally,
 };
 use crate::storage::{Statement, StorageError};
-use crate::telemetry::{JournalDrop, Metrics, Outcome};
+use crate::telemetry::{JournalDrop, Metrics};
 use arc_swap::ArcSwap;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Rows of one commit.
-const BATCH: usize = 500;
+const BATCH: usize = 1000;
 /// How long the first of a batch waits for others. The queue is looked at again after that and not
 /// woken for, so that a session never has to wake this thread for more than the first.
 const GATHER: Duration = Duration::from_millis(300);
@@ -99,12 +100,16 @@ impl Writer {
         let settings = self.settings.load_full();
         let hide = self.rows.hide();
         let times: Vec<_> = batch.iter().map(|record| record.at).collect();
-        let mut rows: Vec<(Row, String)> = Vec::with_capacity(batch.len());
+        let (mut statements, mut tally) = (Vec::with_capacity(batch.len() * OF_A_ROW), Tally::default());
+        // Each to its end, while it is in the processor's cache.
         for record in batch {
             self.last = next_key(self.last, record.at);
-            rows.push(record.into_row(self.last, &settings, hide.as_deref()));
+            let (row, terms) = record.into_row(self.last, &settings, hide.as_deref());
+            tally.add(&row);
+            statements.extend(row.into_statements(terms));
         }
-        let mut statements = statements(rows);
+        statements.extend(tally.into_statements());
+        let mut statements: Arc<[Statement]> = statements.into();
         let mut again = true;
         loop {
             let error = match self.rows.write(Arc::clone(&statements)).await {
@@ -144,44 +149,5 @@ impl Writer {
     fn lost(&mut self, rows: usize) {
         self.metrics.journal_dropped(JournalDrop::NotWritten, rows as u64);
         self.failing = Some(self.failing.unwrap_or(0) + rows as u64);
-    }
-}
-
-/// What writes `rows`, [`OF_A_ROW`] of each, and then what they add to the hours they are of.
-fn statements(rows: Vec<(Row, String)>) -> Arc<[Statement]> {
-    let mut counts = BTreeMap::<(i64, &str, &str), u64>::new();
-    for (row, _) in &rows {
-        let hour = super::summary::hour(row.at);
-        count(row, &mut |what, value| *counts.entry((hour, what, value)).or_default() += 1);
-    }
-    let counts = counts.into_iter().map(|((hour, what, value), count)| {
-        let statement = "INSERT INTO journal_hour VALUES (?1, ?2, ?3, ?4) \
-                         ON CONFLICT (hour, what, value) DO UPDATE SET count = count + excluded.count";
-        Statement::new(statement).with(hour).with(what).with(value).with(count)
-    });
-    let counts: Vec<_> = counts.collect();
-    rows.into_iter().flat_map(|(row, terms)| row.into_statements(terms)).chain(counts).collect()
-}
-
-/// What a row counts as. Values are ours or the configuration's.
-fn count<'a>(row: &'a Row, add: &mut dyn FnMut(&'a str, &'a str)) {
-    if let Some(verdict) = row.verdict.as_deref() {
-        add(row.kind.as_str(), verdict);
-        if verdict == Outcome::Delivered.as_str() && row.details.unfinished {
-            add("unfinished", "");
-        }
-        let is_refused = [Outcome::Rejected, Outcome::Deferred].iter().any(|outcome| outcome.as_str() == verdict);
-        if is_refused && row.kind != Kind::Connection {
-            add("refused_by", row.decided_by.as_deref().or(row.upstream.as_deref()).unwrap_or("gate"));
-        }
-    }
-    for violation in &row.violations {
-        add("violation", violation);
-    }
-    let findings = &row.details.findings;
-    for (n, finding) in findings.iter().enumerate() {
-        if !findings.iter().take(n).any(|other| other.name == finding.name) {
-            add("finding", &finding.name);
-        }
     }
 }

@@ -153,6 +153,14 @@ impl Edits {
         self.0.iter().any(|edit| matches!(edit, Edit::Sender(_) | Edit::AddRecipient(_) | Edit::DeleteRecipient(_)))
     }
 
+    /// Whether they leave alone all that says what the message is made of: its body, and the fields
+    /// that are about it (RFC 2045 §9).
+    #[must_use]
+    pub fn keep_parts(&self) -> bool {
+        let is_of_content = |name: &str| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"));
+        self.body_replacement().is_none() && !self.0.iter().filter_map(Edit::name).any(is_of_content)
+    }
+
     /// The body to send instead of the original one.
     #[must_use]
     pub fn body_replacement(&self) -> Option<&Bytes> {
@@ -251,6 +259,16 @@ mod tests {
         let headers = HeaderBlock::new(Bytes::from_static(BLOCK.as_bytes()));
         let edits = Edits(vec![Edit::ReplaceBody("x".into())]);
         assert_eq!(edits.apply(&headers).as_ptr(), headers.as_bytes().as_ptr());
+    }
+
+    #[test]
+    fn what_says_how_to_read_a_body_is_part_of_it() {
+        let keep = |edits: &[Edit]| Edits(edits.to_vec()).keep_parts();
+        assert!(keep(&[]) && keep(&[insert(0, "Authentication-Results"), add("Content", "x"), delete("MIME-Version", 0)]));
+        for edit in [add("Content-Type", "a/b"), replace("content-transfer-encoding", 1), delete("CONTENT-DISPOSITION", 0)] {
+            assert!(!keep(&[add("X", "y"), edit.clone()]), "{edit:?}");
+        }
+        assert!(!keep(&[Edit::ReplaceBody("x".into())]));
     }
 
     #[test]

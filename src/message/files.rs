@@ -11,7 +11,14 @@ const INLINE: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Files {
     unpacked: Unpacked,
-    _share: super::budget::Share,
+    share: super::budget::Share,
+}
+
+impl Files {
+    /// Octets of the memory budget that are theirs.
+    pub(super) fn held(&self) -> u64 {
+        self.share.octets()
+    }
 }
 
 impl Deref for Files {
@@ -44,7 +51,7 @@ fn input(reading: &super::Reading) -> Input {
 fn take(inputs: Vec<Input>, limits: &Limits, memory: &Budget) -> Result<Files, MimeError> {
     let mut share = memory.share();
     let unpacked = unpack::unpack(inputs, limits, &mut |octets| share.grow(octets)).map_err(|_| MimeError::Full)?;
-    Ok(Files { unpacked, _share: share })
+    Ok(Files { unpacked, share })
 }
 
 #[cfg(test)]
@@ -86,6 +93,7 @@ mod tests {
         assert_eq!(paths, [vec!["a.zip"], vec!["a.zip", "zeros"]]);
         assert_eq!(files.all()[0].declared, "application/zip".into());
         assert!(memory.used() - before >= 5 << 20, "{}", memory.used() - before);
+        assert_eq!(message.held(), memory.used() - before);
         assert!(std::ptr::eq(files, message.clone().files().await.unwrap()), "clones share");
         drop(message);
         assert_eq!(memory.used(), 0);

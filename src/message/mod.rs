@@ -139,6 +139,13 @@ impl Message {
         Ok(Whole { octets, _share: share })
     }
 
+    /// Octets of memory that are held, beside the content, by what somebody has asked for already.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        let readings = self.readings.get().and_then(|readings| readings.as_ref().ok()).map_or(0, Readings::held);
+        readings.saturating_add(self.found_files().map_or(0, Files::held))
+    }
+
     /// The files, where somebody has [asked](Self::files) for them already.
     #[must_use]
     pub fn found_files(&self) -> Option<&Files> {

@@ -70,7 +70,7 @@ pub struct Readings {
     readings: Vec<Reading>,
     anomalies: Vec<Found>,
     parts: u64,
-    _share: Share,
+    share: Share,
 }
 
 impl Readings {
@@ -89,6 +89,10 @@ impl Readings {
     #[must_use]
     pub fn parts(&self) -> u64 {
         self.parts
+    }
+    /// Octets of the memory budget that are theirs.
+    pub(super) fn held(&self) -> u64 {
+        self.share.octets()
     }
 }
 

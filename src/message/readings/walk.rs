@@ -124,7 +124,7 @@ impl Walk {
             self.kept.push(Reading { content_type: "text/plain".into(), names: Vec::new(), octets: all, plain: true, places: None });
         }
         self.anomalies.sort_by_key(|found| (found.at, found.anomaly));
-        Ok(Readings { readings: self.kept.into_vec(), anomalies: self.anomalies, parts: self.parts, _share: self.share })
+        Ok(Readings { readings: self.kept.into_vec(), anomalies: self.anomalies, parts: self.parts, share: self.share })
     }
 
     /// What was found is looked at next, in order.

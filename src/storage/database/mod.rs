@@ -38,6 +38,11 @@ pub struct Schema {
     /// All there ever were, in order. How many have been applied is the file's `user_version`.
     steps: &'static [&'static str],
     synchronous: &'static str,
+    /// Pages of the log that are brought into the file together. More are written once where they change
+    /// often, and take more room.
+    checkpoint: u32,
+    /// KiB of pages that the writer keeps in memory: those of one commit should fit.
+    cache: u32,
 }
 
 impl Schema {
@@ -53,12 +58,19 @@ impl Schema {
             include_str!("schema_6.sql"),
         ],
         synchronous: "full",
+        checkpoint: 1000,
+        cache: 2000,
     };
     /// `journal.db`: what may lose its last moments with the power, but not with the process, and is
     /// never damaged by either. Apart from the other, whose commits, which clients wait for, so
     /// neither wait for those of the journal nor sync its pages; and whoever backs up, copies or
     /// throws away one need not touch the other.
-    pub const JOURNAL: Self = Self { steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")], synchronous: "normal" };
+    pub const JOURNAL: Self = Self {
+        steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")],
+        synchronous: "normal",
+        checkpoint: 4000,
+        cache: 4000,
+    };
 }
 
 /// Whether the database may be made.
@@ -244,6 +256,9 @@ fn prepare(connection: &Connection, schema: Schema) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", schema.synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", schema.checkpoint, |_| Ok(()))?;
+    // Negative: KiB, not pages.
+    connection.pragma_update(None, "cache_size", -i64::from(schema.cache))?;
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
 }
 
