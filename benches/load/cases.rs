@@ -10,11 +10,13 @@ use crate::sink::Sink;
 use crate::tls::Credentials;
 use crate::{Outcome, say};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 /// What a proxy still does after its last reply (closing, logging) belongs to its messages.
 const AFTERMATH: Duration = Duration::from_millis(200);
+/// The queue of a Postfix behind is empty by then.
+const DRAINED: Duration = Duration::from_secs(120);
 /// Idle sessions settle before their memory is taken.
 const SETTLING: Duration = Duration::from_secs(2);
 /// In place of a size: the messages of `--mail`.
@@ -150,6 +152,10 @@ impl Bench {
         let ledger = self.sink.expect(self.run, load.messages);
         let seen = generator::send(&load)?;
         measure::pause(AFTERMATH);
+        let drained = Instant::now() + DRAINED;
+        while self.options.postfix_behind && ledger.is_missing_any(&seen.acknowledged) && Instant::now() < drained {
+            measure::pause(AFTERMATH);
+        }
         let found = ledger.audit(&seen.acknowledged);
         for trouble in found.iter().chain(&seen.failures) {
             say(&format!("  {case}, {}: {trouble}", proxy.kind));

@@ -14,6 +14,7 @@
 //! cargo bench --bench load -- --case 4k-each --proxy octroi,haproxy --messages 100000
 //! cargo bench --bench load -- --case 4k-each --proxy octroi,unjournaled --messages 200000 --settings stages.toml
 //! cargo bench --bench load -- --mail ~/mail --proxy octroi,unjournaled --settings stages.toml
+//! cargo bench --bench load -- --postfix-behind --case 4k-each --proxy octroi,unjournaled --messages 10000
 //! cargo bench --bench load -- --json > result.json
 //! ```
 //!

@@ -43,6 +43,10 @@ pub(crate) struct Options {
     /// What is appended to octroi's configuration: stages, say
     #[arg(long, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
+    /// Between octroi and the sink a Postfix that queues and relays, as an MTA does: what a change of
+    /// octroi means to the whole of a mail server
+    #[arg(long)]
+    pub(crate) postfix_behind: bool,
     /// Messages for the cases that begin with `mail`: the files in it and below, one each, in turns
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) mail: Option<PathBuf>,

@@ -43,6 +43,9 @@ pub(crate) enum Kind {
     Haproxy,
     /// Its before-queue filter, `smtpd_proxy_filter`.
     Postfix,
+    /// Behind octroi, with `--postfix-behind`.
+    #[value(skip)]
+    Queue,
 }
 
 impl fmt::Display for Kind {
@@ -53,6 +56,7 @@ impl fmt::Display for Kind {
             Self::Unjournaled => "no journal",
             Self::Haproxy => "HAProxy",
             Self::Postfix => "Postfix",
+            Self::Queue => "Postfix behind",
         })
     }
 }
@@ -64,10 +68,10 @@ impl Kind {
             Self::Direct => return None,
             Self::Octroi | Self::Unjournaled => octroi,
             Self::Haproxy => Path::new(HAPROXY),
-            Self::Postfix if !rustix::process::geteuid().is_root() => {
+            Self::Postfix | Self::Queue if !rustix::process::geteuid().is_root() => {
                 return Some("Postfix starts as root only".into());
             }
-            Self::Postfix => Path::new(POSTFIX),
+            Self::Postfix | Self::Queue => Path::new(POSTFIX),
         };
         (!needed.exists()).then(|| format!("{} is not there", needed.display()))
     }
@@ -78,7 +82,7 @@ impl Kind {
             Self::Direct => return String::new(),
             Self::Octroi | Self::Unjournaled => Command::new(octroi),
             Self::Haproxy => Command::new(HAPROXY),
-            Self::Postfix => Command::new("/usr/sbin/postconf"),
+            Self::Postfix | Self::Queue => Command::new("/usr/sbin/postconf"),
         };
         command.args(match self {
             Self::Octroi | Self::Unjournaled => ["--version"].as_slice(),
@@ -99,6 +103,8 @@ pub(crate) struct Proxy {
     /// `None` for the direct path.
     child: Option<Child>,
     directory: Option<TempDir>,
+    /// The MTA between it and the sink, with `--postfix-behind`.
+    _behind: Option<Box<Self>>,
 }
 
 /// What every proxy is told.
@@ -116,8 +122,10 @@ impl Proxy {
     /// If it cannot be started or does not answer within 30 s; with the end of what it said.
     pub(crate) fn start(kind: Kind, options: &Options, sink: &Sink, credentials: &Credentials) -> Outcome<Self> {
         if kind == Kind::Direct {
-            return Ok(Self { kind, plain: sink.plain, tls: sink.tls, child: None, directory: None });
+            return Ok(Self { kind, plain: sink.plain, tls: sink.tls, child: None, directory: None, _behind: None });
         }
+        let is_ours = matches!(kind, Kind::Octroi | Kind::Unjournaled);
+        let behind = if options.postfix_behind && is_ours { Some(Self::start(Kind::Queue, options, sink, credentials)?) } else { None };
         let directory = tempfile::Builder::new().prefix("octroi-load-").tempdir()?;
         // Postfix's daemons run as another user and have to get in.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -126,13 +134,14 @@ impl Proxy {
         write("key.pem", &credentials.key)?;
         write("both.pem", &format!("{}{}", credentials.certificate, credentials.key))?;
         let [plain, tls, metrics] = free_ports()?;
-        let setup = Setup { directory: directory.path(), plain, tls, sink: sink.plain };
+        let setup = Setup { directory: directory.path(), plain, tls, sink: behind.as_ref().map_or(sink.plain, |behind| behind.plain) };
         let mut command = match kind {
             Kind::Direct => return Err("the direct path is not started".into()),
             Kind::Octroi => setup.octroi(options, metrics, true)?,
             Kind::Unjournaled => setup.octroi(options, metrics, false)?,
             Kind::Haproxy => setup.haproxy()?,
-            Kind::Postfix => setup.postfix()?,
+            Kind::Postfix => setup.before_queue()?,
+            Kind::Queue => setup.queue()?,
         };
         let log = File::create(directory.path().join("log"))?;
         // Held over the start, so that an interrupt either finds the process or comes before it.
@@ -147,7 +156,7 @@ impl Proxy {
             .map_err(|error| format!("{kind}: {error}"))?;
         started.push((child.id(), directory.path().to_owned()));
         drop(started);
-        let mut proxy = Self { kind, plain, tls, child: Some(child), directory: Some(directory) };
+        let mut proxy = Self { kind, plain, tls, child: Some(child), directory: Some(directory), _behind: behind.map(Box::new) };
         proxy.wait()?;
         Ok(proxy)
     }
@@ -304,10 +313,35 @@ format = "text"
         Ok(command)
     }
 
-    /// A private instance: everything it writes is in its directory. There is no queue manager,
-    /// because with a before-queue filter nothing is queued.
-    fn postfix(&self) -> Outcome<Command> {
-        let Self { directory, plain, tls, sink } = self;
+    /// Without a queue manager, because with a before-queue filter nothing is queued.
+    fn before_queue(&self) -> Outcome<Command> {
+        let settings = format!("smtpd_proxy_filter = {}\nreceive_override_options = no_address_mappings\n", self.sink);
+        self.postfix(&settings, "cleanup unix - - n - 0 cleanup\n")
+    }
+
+    /// A private instance that queues what it gets, as an MTA does, and relays it to the sink as it came.
+    fn queue(&self) -> Outcome<Command> {
+        let settings = format!(
+            "relayhost = [{}]:{}\n\
+             smtp_connection_cache_on_demand = no\n\
+             smtp_line_length_limit = 0\n\
+             disable_mime_output_conversion = yes\n\
+             local_header_rewrite_clients =\n\
+             message_drop_headers =\n\
+             smtpd_client_connection_count_limit = 0\n",
+            self.sink.ip(),
+            self.sink.port()
+        );
+        // Whoever may write to the queue may speak to these two.
+        let services = "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n\
+                        smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nerror unix - - n - - error\nretry unix - - n - - error\n\
+                        bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\n";
+        self.postfix(&settings, services)
+    }
+
+    /// A private instance: everything it writes is in its directory.
+    fn postfix(&self, more: &str, more_services: &str) -> Outcome<Command> {
+        let Self { directory, plain, tls, .. } = self;
         let here = directory.display();
         let settings = format!(
             "compatibility_level = 3.6\n\
@@ -322,30 +356,25 @@ format = "text"
              alias_maps =\n\
              smtpd_peername_lookup = no\n\
              smtpd_relay_restrictions = permit_mynetworks, reject\n\
-             smtpd_proxy_filter = {sink}\n\
-             receive_override_options = no_address_mappings\n\
              default_process_limit = 200\n\
              message_size_limit = {}\n\
              smtpd_tls_security_level = may\n\
              smtpd_tls_cert_file = {here}/certificate.pem\n\
              smtpd_tls_key_file = {here}/key.pem\n\
-             smtpd_tls_mandatory_protocols = >=TLSv1.3\n",
+             smtpd_tls_mandatory_protocols = >=TLSv1.3\n\
+             {more}",
             MESSAGE_SIZE_MIB << 20
         );
         let mut services = String::new();
         writeln!(services, "{plain} inet n - n - - smtpd")?;
         writeln!(services, "{tls} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")?;
-        for (name, limit, daemon) in [
-            ("anvil", "1", "anvil"),
-            ("rewrite", "-", "trivial-rewrite"),
-            ("proxymap", "-", "proxymap"),
-            ("tlsmgr", "1", "tlsmgr"),
-            ("cleanup", "0", "cleanup"),
-        ] {
+        for (name, limit, daemon) in
+            [("anvil", "1", "anvil"), ("rewrite", "-", "trivial-rewrite"), ("proxymap", "-", "proxymap"), ("tlsmgr", "1", "tlsmgr")]
+        {
             writeln!(services, "{name} unix - - n - {limit} {daemon}")?;
         }
         fs::write(directory.join("main.cf"), settings)?;
-        fs::write(directory.join("master.cf"), services)?;
+        fs::write(directory.join("master.cf"), services + more_services)?;
         for made in ["queue", "data"] {
             fs::create_dir(directory.join(made))?;
         }

@@ -62,11 +62,19 @@ impl Ledger {
         }
     }
 
+    fn count(&self, sequence: u32) -> u8 {
+        self.seen.get(sequence as usize).map_or(0, |seen| seen.load(Ordering::Relaxed))
+    }
+
+    /// Whether any of these has not come yet.
+    pub(crate) fn is_missing_any(&self, acknowledged: &[u32]) -> bool {
+        acknowledged.iter().any(|&sequence| self.count(sequence) == 0)
+    }
+
     /// What is wrong, given which messages were acknowledged to the generator: lost, doubled,
     /// damaged, or from nowhere.
     pub(crate) fn audit(&self, acknowledged: &[u32]) -> Vec<String> {
-        let count = |sequence: u32| self.seen.get(sequence as usize).map_or(0, |seen| seen.load(Ordering::Relaxed));
-        let lost = acknowledged.iter().filter(|&&sequence| count(sequence) == 0).count() as u64;
+        let lost = acknowledged.iter().filter(|&&sequence| self.count(sequence) == 0).count() as u64;
         let doubled = self.seen.iter().filter(|seen| seen.load(Ordering::Relaxed) > 1).count() as u64;
         [
             (lost, "acknowledged but lost"),

@@ -161,3 +161,32 @@ async fn contents(message: &Message, settings: Settings) -> Result<Contents, Mim
     }
     Ok(contents)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Content, Envelope, HeaderBlock};
+    use crate::smtp::{Mail, ReversePath};
+
+    fn message(kind: &str, body: &str) -> Message {
+        let headers = format!("Content-Type: {kind}\r\n");
+        let envelope = Envelope { mail: Mail::new(ReversePath(None)), recipients: vec![] };
+        let content = Content::from_bytes(format!("{headers}\r\n{body}"));
+        Message::new(envelope.into(), HeaderBlock::new(headers.into()), content)
+    }
+
+    #[tokio::test]
+    async fn what_is_small_is_looked_into_at_once_and_what_would_take_long_is_not() {
+        let settings = Settings::default();
+        let hosts = |contents: Option<Contents>| contents.map(|contents| contents.hosts);
+        let text = "see https://www.example.org/x\r\n";
+        assert_eq!(hosts(at_once(&message("text/plain", text), settings)), Some(vec!["www.example.org".into()]));
+        assert_eq!(hosts(at_once(&message("text/plain", &text.repeat(1000)), settings)), None);
+        let attached = message("text/plain; name=a.txt", text);
+        assert_eq!(at_once(&attached, settings), None, "nobody has opened it yet");
+        attached.files().await.unwrap();
+        let found = at_once(&attached, settings).unwrap();
+        assert_eq!(found, contents(&attached, settings).await.unwrap());
+        assert_eq!(found.attachments[0].names, ["a.txt"]);
+    }
+}

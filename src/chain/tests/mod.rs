@@ -393,6 +393,18 @@ async fn an_observing_stage_changes_nothing_and_says_what_it_would_have_done() {
 }
 
 #[tokio::test]
+async fn what_the_last_stages_saw_is_told_where_it_has_the_same_parts() {
+    let seen = async |edits: &[Edit]| {
+        let stages = Stages::default().stage("B", [("end", Ask(edits.to_vec()))]).stage("c", []);
+        transaction(&mut stages.begin().await.0).await.inspected.map(|message| message.headers.as_bytes().clone())
+    };
+    assert_eq!(seen(&[add("X")]).await.unwrap(), "A: b\r\nX: y\r\n");
+    for other in [vec![], vec![add("Content-Type")], vec![add("X"), Edit::ReplaceBody("other".into())]] {
+        assert_eq!(seen(&other).await, None, "{other:?}");
+    }
+}
+
+#[tokio::test]
 async fn edits_of_those_who_may_not_and_edits_that_cannot_be_are_left_out() {
     let stages = Stages::default().stage("a", [("end", Ask(vec![add("X")]))]).stage("B", [("end", Ask(vec![add("a\r\nb"), add("Y")]))]);
     let conclusion = transaction(&mut stages.begin().await.0).await;
