@@ -93,6 +93,8 @@ fn what_the_mta_says_no_to_stays_and_says_so() {
     let said = act(&mut web, &id, &[("action", "release")]);
     assert!(said.contains("Not released to b@example.org") && said.contains("not for us"), "{said}");
     assert!(web.get("/quarantine").must(200).text().contains(&id));
+    let page = web.get(&format!("/quarantine/{id}")).must(200).text();
+    assert!(page.contains("anna tried to release it: refused: 554 5.7.1 not for us"), "{page}");
 }
 
 #[test]

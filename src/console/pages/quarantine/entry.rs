@@ -3,7 +3,7 @@ use super::{
     history::{self, History},
     open,
     query::{Extra, Wanted},
-    row::{Row, class_colour, differs, findings, state_colour},
+    row::{Row, class_colour, differs, findings, minute, state_colour},
     visible,
     why::{Why, why},
 };
@@ -74,8 +74,8 @@ struct To {
     address: String,
     state: &'static str,
     colour: &'static str,
-    reply: Option<String>,
-    by: Option<String>,
+    /// Who released it, or tried to, and what the mail server said.
+    told: Option<String>,
     /// It may be chosen for a release.
     open: bool,
     his: bool,
@@ -130,7 +130,7 @@ pub(super) async fn show(
         why,
         stages: stages(&entry, frame.language),
         findings: findings(&entry).into_iter().map(|(name, value)| (name, preview::visible(&plain(&value)))).collect(),
-        recipients: recipients(&viewer, &entry),
+        recipients: recipients(&viewer, &entry, frame.language),
         history: history::of(&console, &frame, &entry, &seen).await?,
         may: may(&viewer, &entry, request.as_ref()),
         why_not_allowed: quarantine.why_not_allowed(&entry),
@@ -256,7 +256,7 @@ fn stages(entry: &Entry, language: Language) -> Vec<Stage> {
     timings.iter().map(stage).collect()
 }
 
-fn recipients(viewer: &Viewer, entry: &Entry) -> Vec<To> {
+fn recipients(viewer: &Viewer, entry: &Entry, language: Language) -> Vec<To> {
     use crate::quarantine::RecipientState;
     let scope = visible(viewer.scope(Permission::QuarantineRelease));
     let there = entry.gone().is_none();
@@ -268,12 +268,25 @@ fn recipients(viewer: &Viewer, entry: &Entry) -> Vec<To> {
             RecipientState::Releasing => "warning",
             RecipientState::Released => "good",
         },
-        reply: recipient.reply.as_deref().map(preview::visible),
-        by: recipient.changed_by.as_deref().map(preview::visible),
+        told: told(recipient, language),
         open: there && recipient.state == RecipientState::Held && scope.covers(&recipient.address),
         his: scope.covers(&recipient.address),
     };
     entry.recipients.iter().map(to).collect()
+}
+
+/// Of one that is held still, that it was tried: what was answered must not look like a success.
+fn told(recipient: &crate::quarantine::Recipient, language: Language) -> Option<String> {
+    let by = preview::visible(recipient.changed_by.as_deref()?);
+    let reply = recipient.reply.as_deref().map(preview::visible);
+    let at = minute(recipient.changed_at);
+    let known = |key: &str, reply: &str| language.with(key, &[("at", &at), ("by", &by), ("reply", &reply)]);
+    match (recipient.state == crate::quarantine::RecipientState::Held, reply) {
+        (true, Some(reply)) => Some(known("quarantine.recipient.tried", &reply)),
+        (true, None) => Some(known("quarantine.recipient.tried_unanswered", "")),
+        (false, Some(reply)) => Some(known("quarantine.recipient.answered", &reply)),
+        (false, None) => None,
+    }
 }
 
 fn plain(value: &Value) -> String {
