@@ -122,7 +122,7 @@ fn has_files(readings: &Readings) -> bool {
 
 /// What is in `message`, as far as it is asked for.
 async fn contents(message: &Message, settings: Settings) -> Result<Contents, MimeError> {
-    let mut contents = Contents::default();
+    let (mut contents, mut is_too_much) = (Contents::default(), false);
     let readings = message.readings().await?;
     if settings.attachments && has_files(readings) {
         let files = message.files().await?;
@@ -146,15 +146,17 @@ async fn contents(message: &Message, settings: Settings) -> Result<Contents, Mim
         let find = move || {
             let mut found = links::Hosts::new(HOSTS + 1);
             texts.iter().for_each(|text| found.look(&text.octets, text.content_type.contains("html")));
-            found.into_vec()
+            found.finish()
         };
-        contents.hosts = if octets <= INLINE {
+        let (hosts, is_cut) = if octets <= INLINE {
             find()
         } else {
             spawn_blocking(find).await.map_err(|error| MimeError::Panicked(cut(&error.to_string(), NAME).into()))?
         };
+        contents.hosts = hosts;
+        is_too_much = is_cut;
     }
-    if contents.attachments.len() > ATTACHMENTS || contents.hosts.len() > HOSTS {
+    if is_too_much || contents.attachments.len() > ATTACHMENTS || contents.hosts.len() > HOSTS {
         contents.unexamined = Some("too_many");
         contents.attachments.truncate(ATTACHMENTS);
         contents.hosts.truncate(HOSTS);

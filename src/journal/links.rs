@@ -13,6 +13,8 @@ const TEXT: usize = 1 << 20;
 const URL: usize = 1024;
 /// RFC 1035 §2.3.4.
 const HOST: usize = 253;
+/// Octets of attributes' values that are looked at, times the octets of the text.
+const VALUES: usize = 4;
 /// Attributes of HTML that point elsewhere.
 const ATTRIBUTES: [&[u8]; 8] = [b"href", b"src", b"action", b"formaction", b"background", b"poster", b"data", b"cite"];
 
@@ -22,16 +24,19 @@ pub(super) struct Hosts {
     most: usize,
     found: Vec<String>,
     known: BTreeSet<String>,
+    /// There was more to look at than is looked at.
+    is_cut: bool,
 }
 
 impl Hosts {
     /// At most so many.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, found: Vec::new(), known: BTreeSet::new() }
+        Self { most, found: Vec::new(), known: BTreeSet::new(), is_cut: false }
     }
 
-    pub(super) fn into_vec(self) -> Vec<String> {
-        self.found
+    /// Those that were found, and whether there was more to look at than is looked at.
+    pub(super) fn finish(self) -> (Vec<String>, bool) {
+        (self.found, self.is_cut)
     }
 
     /// Looks through a text.
@@ -64,6 +69,8 @@ impl Hosts {
     /// programs differ in where tags end.
     fn attributes(&mut self, html: &[u8]) {
         let mut rest = html;
+        // One may begin within another, whose end is not agreed on; not at every octet of it.
+        let mut left = html.len().saturating_mul(VALUES);
         while let Some(at) = memchr(b'=', rest) {
             let (before, after) = rest.split_at(at);
             rest = after.get(1..).unwrap_or_default();
@@ -78,7 +85,13 @@ impl Hosts {
                 })
             });
             if pointing {
-                self.add(attribute(rest).as_deref().and_then(host));
+                let value = attribute(rest);
+                let Some(less) = left.checked_sub(value.len()) else {
+                    self.is_cut = true;
+                    return;
+                };
+                left = less;
+                self.add(host(&references(&String::from_utf8_lossy(value))));
             }
             if self.found.len() >= self.most {
                 return;
@@ -102,17 +115,17 @@ fn has_www(octets: &[u8]) -> bool {
         .any(|dot| dot.checked_sub(3).and_then(|from| octets.get(from..dot)).is_some_and(|w| w.eq_ignore_ascii_case(b"www")))
 }
 
-/// The value that follows a `=`, without its quotes, with character references decoded.
-fn attribute(value: &[u8]) -> Option<String> {
+/// The value that follows a `=`, without its quotes.
+fn attribute(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii_start();
     let near = value.get(..URL).unwrap_or(value);
-    let (quote, inside) = match near.split_first()? {
-        (quote @ (b'"' | b'\''), inside) => (Some(*quote), inside),
+    let (quote, inside) = match near.split_first() {
+        Some((quote @ (b'"' | b'\''), inside)) => (Some(*quote), inside),
         _ => (None, near),
     };
     let ends = |octet: &u8| quote.map_or_else(|| octet.is_ascii_whitespace() || *octet == b'>', |quote| *octet == quote);
     let end = inside.iter().position(ends).unwrap_or(inside.len());
-    Some(references(&String::from_utf8_lossy(inside.get(..end)?)))
+    inside.get(..end).unwrap_or(inside)
 }
 
 /// Character references that could hide a host: numeric ones, and those of its punctuation.
@@ -215,7 +228,7 @@ mod tests {
     fn hosts(text: &str, is_html: bool) -> Vec<String> {
         let mut hosts = Hosts::new(100);
         hosts.look(text.as_bytes(), is_html);
-        hosts.into_vec()
+        hosts.finish().0
     }
 
     #[test]
@@ -263,13 +276,26 @@ mod tests {
         assert_eq!(hosts(&many, false).len(), 100);
     }
 
+    #[test]
+    fn attributes_in_attributes_are_looked_into_and_not_for_ever() {
+        assert_eq!(hosts("<a href=/x?src=//one.example>", true), ["one.example"]);
+        let many = format!("{}{}", "src=".repeat(5000), "//last.example");
+        let mut found = Hosts::new(100);
+        found.look(many.as_bytes(), true);
+        assert_eq!(found.finish(), (vec![], true), "said, and not passed over");
+        let usual = "<a href=\"https://www.example.org/a/path?with=a&query=too\">x</a>".repeat(300);
+        let mut found = Hosts::new(100);
+        found.look(usual.as_bytes(), true);
+        assert_eq!(found.finish(), (vec!["www.example.org".into()], false));
+    }
+
     proptest! {
         #[test]
         fn any_octets_can_be_looked_through(octets in prop::collection::vec(any::<u8>(), 0..300)) {
             for is_html in [false, true] {
                 let mut hosts = Hosts::new(10);
                 hosts.look(&octets, is_html);
-                for host in hosts.into_vec() {
+                for host in hosts.finish().0 {
                     prop_assert!(host.is_ascii() && host.len() <= HOST);
                 }
             }
