@@ -116,7 +116,7 @@ impl Bench {
         let timings = vec![timing("limits"), timing("auth"), timing("clamav")];
         entry.concluded(&mut Conclusion { timings, findings, ..Conclusion::default() }, now);
         if let Some(content) = content {
-            entry.content(content.clone());
+            entry.content(content);
         }
         entry.upstream(&"default".into());
         match fate {

@@ -116,6 +116,9 @@ fn run(options: Options) -> Outcome<bool> {
         }
         None => true,
     });
+    if let Some(reason) = options.postfix_behind.then(|| Kind::Queue.missing(&options.octroi)).flatten() {
+        return Err(format!("--postfix-behind: {reason}").into());
+    }
     let cores = std::thread::available_parallelism()?.get();
     let threads = options.threads.unwrap_or(u32::try_from(cores / 4)?.clamp(1, 64));
     let machine = machine(cores, &proxies, &options);
@@ -164,6 +167,7 @@ fn machine(cores: usize, proxies: &[Kind], options: &Options) -> Vec<String> {
         format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
         format!("load average at the start {}", load.split(' ').next().unwrap_or_default()),
     ];
-    machine.extend(proxies.iter().map(|kind| kind.version(&options.octroi)).filter(|version| !version.is_empty()));
+    let behind = options.postfix_behind.then_some(Kind::Queue);
+    machine.extend(proxies.iter().chain(&behind).map(|kind| kind.version(&options.octroi)).filter(|version| !version.is_empty()));
     machine
 }

@@ -311,7 +311,7 @@ impl Session {
         let message = cleaned.map_or_else(|| received.clone(), |cleaned| received.with_headers(cleaned));
         let mut conclusion = self.inspections.conclude(&self.client, &message).await;
         mailing.entry.concluded(&mut conclusion, now());
-        mailing.entry.content(conclusion.inspected.take().unwrap_or_else(|| message.clone()));
+        mailing.entry.content(conclusion.inspected.as_ref().unwrap_or(&message));
         let Some(upstream) = mailing.upstream.take() else {
             return self.smtp.refuse(owed, &Refusal::temporary(51, "3.0", "no way for the message"));
         };

@@ -155,9 +155,9 @@ impl Entry {
 
     /// All of it is there, and is kept until the journal has looked into it; where that has no use
     /// for it, or no room, it is let go at once.
-    pub fn content(&mut self, message: Message) {
+    pub fn content(&mut self, message: &Message) {
         if self.journal.book.as_ref().is_some_and(|book| book.wants_content()) {
-            self.content = Some(message);
+            self.content = Some(message.clone());
         }
     }
 

@@ -109,22 +109,22 @@ pub(super) fn at_once(message: &Message, settings: Settings) -> Option<Contents>
         return None;
     }
     let readings = message.readings().now_or_never()?.ok()?;
-    if has_files(readings) && message.found_files().is_none() {
+    if wants_files(readings, settings) && message.found_files().is_none() {
         return None;
     }
     contents(message, settings).now_or_never()?.ok()
 }
 
-/// Whether there is anything that is not just the text of the message.
-fn has_files(readings: &Readings) -> bool {
-    readings.all().iter().any(|reading| !reading.names.is_empty() || !reading.content_type.starts_with("text/"))
+/// Whether files are asked for, and there is anything that is not just the text of the message.
+fn wants_files(readings: &Readings, settings: Settings) -> bool {
+    settings.attachments && readings.all().iter().any(|reading| !reading.names.is_empty() || !reading.content_type.starts_with("text/"))
 }
 
 /// What is in `message`, as far as it is asked for.
 async fn contents(message: &Message, settings: Settings) -> Result<Contents, MimeError> {
     let (mut contents, mut is_too_much) = (Contents::default(), false);
     let readings = message.readings().await?;
-    if settings.attachments && has_files(readings) {
+    if wants_files(readings, settings) {
         let files = message.files().await?;
         let attached = files.all().iter().filter(|file| !file.is_body && !file.is_part);
         contents.attachments.extend(attached.take(ATTACHMENTS + 1).map(|file| {

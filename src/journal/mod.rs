@@ -14,7 +14,7 @@
 //! | file | knows |
 //! | --- | --- |
 //! | `entry`, `session` | what is told while it happens; `entry/told` makes spans of it |
-//! | `record`, `book`, `examine`, `links`, `writer` | how it becomes a row, off the session's way |
+//! | `record`, `book`, `examine`, `links`, `writer` | how it becomes a row, off the session's way but for a look into small messages |
 //! | `row`, `terms`, `hide` | what a row is, what it is found by, and what of it is not shown |
 //! | `rows`, `query`, `indicator`, `tally`, `summary` | searching, and numbers |
 //! | `render` | CSV and JSON |

@@ -10,12 +10,14 @@
 //!   complete after `kill -9` but for what was not written yet, some 300 ms). The quarantine's database,
 //!   whose commits clients wait for, has neither its pages nor its syncs.
 //! * **Off the way.** The session moves the record into a queue, which holds 20,000 of them and 32 MiB,
-//!   and goes on. A thread of its own makes rows of them, 500 in a commit. Where it cannot (a full disk, a
+//!   and goes on. A thread of its own makes rows of them, 1000 in a commit. Where it cannot (a full disk, a
 //!   lock) they wait in the queue; what finds no room there is counted (`octroi_journal_dropped_total`).
 //!   Half of the queue is for messages alone: a flood of refusals pushes none of them out.
 //! * **What is inside** (names and hashes of attachments, hosts of URLs) is looked for by the same thread
 //!   once the client has its answer, in every reading of the message that some program could have; what a
-//!   stage has taken apart already is not taken apart again. A message that is kept for this takes room
+//!   stage has taken apart already is not taken apart again, though a stage before it edited the header. In
+//!   a message of up to 16 KiB the session itself looks: some microseconds, less than to give it away. A
+//!   look at links ends at four times the text, however attributes are nested. What is kept takes room
 //!   from those under way, so there is a bound (32 MiB, an eighth of `limits.memory`, ten seconds), and
 //!   beyond it the row says `unexamined`.
 //! * **One inverted index**, of FTS5, with a word such as `s:alice@example.org` for everything that a row

@@ -85,6 +85,14 @@ pub struct Recipient {
     pub reply: Option<String>,
 }
 
+impl Recipient {
+    /// It is held still though somebody has tried to release it: `reply` is why it did not go.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        self.state == RecipientState::Held && self.changed_by.is_some()
+    }
+}
+
 pub(super) const COLUMNS: &str = "id, message, stored_at, received_at, class, reason, decided_by, state, changed_at, changed_by, \
     legal_hold, listener, client, sender, mail, header_from, subject, message_id, size, stored, sha256, findings, timings, assigned";
 pub(super) const RECIPIENT_COLUMNS: &str = "position, address, arguments, state, attempts, changed_at, changed_by, reply, entry";

@@ -1,7 +1,7 @@
 //! Entries, as people and as programs read them.
 use crate::cli::style::Out;
 pub(super) use crate::cli::style::moment;
-use crate::quarantine::{Entry, Note, Recipient, RecipientState, State};
+use crate::quarantine::{Entry, Note, Recipient, State};
 use crate::value::ByteSize;
 use serde_json::Value;
 
@@ -71,9 +71,10 @@ pub(super) fn entry(entry: &Entry, out: &Out) {
 }
 
 /// What became of it for one recipient.
-fn fate(Recipient { state, reply, changed_at, changed_by, .. }: &Recipient) -> String {
+fn fate(recipient: &Recipient) -> String {
+    let Recipient { state, reply, changed_at, changed_by, .. } = recipient;
     let Some(by) = changed_by else { return state.as_str().to_owned() };
-    let tried = if *state == RecipientState::Held { "; release tried" } else { "" };
+    let tried = if recipient.was_tried() { "; release tried" } else { "" };
     let reply = reply.as_deref().map_or_else(String::new, |reply| format!(": {reply}"));
     format!("{}{tried} {} by {by}{reply}", state.as_str(), moment(*changed_at))
 }

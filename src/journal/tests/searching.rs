@@ -39,7 +39,7 @@ pub(super) fn tell(journal: &Arc<Journal>) -> (Id, Id) {
         findings: 1,
     }];
     entry.concluded(&mut Conclusion { findings, timings, unfinished: true, ..Conclusion::default() }, Instant::now());
-    entry.content(message());
+    entry.content(&message());
     entry.violation(Violation::ForgedResults);
     entry.upstream(&"default".into());
     entry.delivered(&Reply::new(250, "2.0.0 Ok: queued as 4cGZ2R3Y4Vz9sQ"), Instant::now());

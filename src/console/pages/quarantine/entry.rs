@@ -11,13 +11,14 @@ use crate::accounts::Permission;
 use crate::audit::Action;
 use crate::console::{Console, Error, Frame, Frames, Language, Said, Viewer, grouped, messages::key_of, moment, page};
 use crate::preview::{self, files::Listing};
-use crate::quarantine::{Conflict, Entry, Request, RequestState};
+use crate::quarantine::{Conflict, Entry, Recipient, RecipientState, Request, RequestState};
 use askama::Template;
 use axum::{
     extract::{Path, State},
     response::Response,
 };
 use serde_json::Value;
+use std::fmt::Display;
 
 #[derive(Template)]
 #[template(path = "quarantine/entry.html")]
@@ -257,10 +258,9 @@ fn stages(entry: &Entry, language: Language) -> Vec<Stage> {
 }
 
 fn recipients(viewer: &Viewer, entry: &Entry, language: Language) -> Vec<To> {
-    use crate::quarantine::RecipientState;
     let scope = visible(viewer.scope(Permission::QuarantineRelease));
     let there = entry.gone().is_none();
-    let to = |recipient: &crate::quarantine::Recipient| To {
+    let to = |recipient: &Recipient| To {
         address: preview::visible(&recipient.address),
         state: recipient.state.as_str(),
         colour: match recipient.state {
@@ -276,17 +276,18 @@ fn recipients(viewer: &Viewer, entry: &Entry, language: Language) -> Vec<To> {
 }
 
 /// Of one that is held still, that it was tried: what was answered must not look like a success.
-fn told(recipient: &crate::quarantine::Recipient, language: Language) -> Option<String> {
+fn told(recipient: &Recipient, language: Language) -> Option<String> {
     let by = preview::visible(recipient.changed_by.as_deref()?);
     let reply = recipient.reply.as_deref().map(preview::visible);
+    let key = match (recipient.was_tried(), &reply) {
+        (true, Some(_)) => "tried",
+        (true, None) => "tried_unanswered",
+        (false, Some(_)) => "answered",
+        (false, None) => return None,
+    };
     let at = minute(recipient.changed_at);
-    let known = |key: &str, reply: &str| language.with(key, &[("at", &at), ("by", &by), ("reply", &reply)]);
-    match (recipient.state == crate::quarantine::RecipientState::Held, reply) {
-        (true, Some(reply)) => Some(known("quarantine.recipient.tried", &reply)),
-        (true, None) => Some(known("quarantine.recipient.tried_unanswered", "")),
-        (false, Some(reply)) => Some(known("quarantine.recipient.answered", &reply)),
-        (false, None) => None,
-    }
+    let values: [(&str, &dyn Display); 3] = [("at", &at), ("by", &by), ("reply", &reply.unwrap_or_default())];
+    Some(language.with(&format!("quarantine.recipient.{key}"), &values))
 }
 
 fn plain(value: &Value) -> String {
